@@ -1,0 +1,96 @@
+//! Room 5, audit: the book. What happened, chained, never rewritten.
+//!
+//! In: events. Out: links, each one committed batch of events. Never: personal data in clear.
+
+use crate::mail::{Door, SubmissionId};
+use crate::policy::{Category, Disposition};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use time::OffsetDateTime;
+
+/// One thing that happened. Holds only clear fields without personal data and keyed hashes; its JSON
+/// is the canonical form over which a link's MAC is made, so fields keep their order and names for ever.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub submission: Option<SubmissionId>,
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum What {
+    /// A message was read whole. `sender` is a keyed hash.
+    Received {
+        door: Door,
+        bytes: u64,
+        recipients: u32,
+        sender: String,
+        incoming: bool,
+    },
+    /// It was judged. Rules by id; watch rules apart.
+    Judged {
+        disposition: Disposition,
+        rules: Vec<Arc<str>>,
+        watched: Vec<Arc<str>>,
+        ruleset: Arc<str>,
+        unread: u32,
+    },
+    /// The next hop answered the final dot with this code.
+    HandedOn {
+        code: u16,
+        edits: Vec<String>,
+    },
+    Held {
+        category: Category,
+    },
+    Returned,
+    TryLater {
+        reason: String,
+    },
+    Viewed {
+        by: String,
+    },
+    /// `note` is sealed.
+    Decided {
+        decision: String,
+        by: String,
+        note: Option<String>,
+    },
+    /// An outbox item reached the next hop.
+    Delivered {
+        item: String,
+        code: u16,
+    },
+    /// An outbox item failed for good for this many recipients.
+    Failed {
+        item: String,
+        recipients: u32,
+        code: u16,
+    },
+    Expired,
+    Erased {
+        by: String,
+        note: Option<String>,
+    },
+    /// A ruleset became active.
+    Activated {
+        ruleset: Arc<str>,
+    },
+    Started {
+        version: String,
+    },
+    Stopped,
+}
+
+/// The book.
+pub trait Book: Send + Sync + 'static {
+    /// Durable when it returns.
+    fn append(&self, events: Vec<Event>) -> impl Future<Output = Result<(), crate::intake::StoreDown>> + Send;
+}
+
+use std::future::Future;

@@ -1,0 +1,1 @@
+//! Room 9, console: the reviewers' desk.

@@ -1,0 +1,1 @@
+//! A mistake in a config file: path, line, caret, allowed words.

@@ -1,0 +1,1 @@
+//! The corridor: one submission from door to door.

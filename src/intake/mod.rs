@@ -1,0 +1,116 @@
+//! Room 2, intake: the doors.
+//!
+//! In: bytes on a connection. Out: a `Submission`, for which the corridor gives an `Answer` back. Never: judging,
+//! storing, or a 250 that nobody stands behind.
+
+pub mod smtp;
+
+use crate::mail::{Envelope, ForwardPath, Message, Origin, ReversePath, SubmissionId, edit::Applied, wire::Reply};
+use std::{future::Future, sync::Arc, time::Duration};
+use time::OffsetDateTime;
+
+/// One message as handed in, with all that the walk needs to know of it.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    pub id: SubmissionId,
+    pub origin: Origin,
+    /// Sender and the recipients that were answered with 250.
+    pub envelope: Envelope,
+    pub message: Message,
+    /// Our Received header, to stand before the message when it leaves (CR LF at its end).
+    pub trace: Arc<[u8]>,
+    /// The length of the leading trace headers (Received, Return-Path, Delivered-To, our pass) of `message`:
+    /// the retry record looks at what is below.
+    pub trace_end: usize,
+    pub received_at: OffsetDateTime,
+    /// By when the client must have its answer; counted from the final dot.
+    pub answer_within: Duration,
+    /// The message carried a valid pass of ours: it was judged before, and names its case.
+    pub passed: Option<SubmissionId>,
+    /// Identifies this hand-in for the retry record.
+    pub retry_key: RetryKey,
+    /// What the server in front calls this message (queue id), when it says so.
+    pub node_id: Option<String>,
+}
+
+/// HMAC(sender, sorted accepted recipients, bytes below the leading trace headers, peer).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RetryKey(pub [u8; 32]);
+
+/// What a door is told to do.
+#[derive(Debug)]
+pub enum Answer {
+    /// Milter door: accept, with these changes.
+    PassOn { applied: Option<Applied> },
+    /// SMTP door: the next hop's own final reply, class kept.
+    Relayed(Reply),
+    /// We stand for it: 250.
+    Taken,
+    /// 550 5.7.1 with this text (clause, advice, submission id).
+    Refused { text: String },
+    /// 451 4.3.0.
+    TryLater,
+}
+
+/// The corridor behind the doors: walks one submission to its answer. `upstream` is the transaction that the
+/// door opened at the next hop; dropping it unused resets it.
+pub trait Corridor: Send + Sync + 'static {
+    type NextHop: NextHop;
+
+    fn next_hop(&self) -> &Self::NextHop;
+
+    fn walk(
+        &self,
+        submission: Submission,
+        upstream: <Self::NextHop as NextHop>::Transaction,
+    ) -> impl Future<Output = Answer> + Send;
+
+    /// The client has taken note of the final answer (its next command or a clean close came): the
+    /// retry record is confirmed and suppresses nothing any more. Cheap, does not wait.
+    fn confirmed(&self, key: RetryKey);
+
+    /// The connection ended before the client took note of the answer.
+    fn unconfirmed(&self, key: RetryKey);
+}
+
+/// The answer to a RCPT comes from the next hop.
+pub trait NextHop: Send + Sync + 'static {
+    type Transaction: Transaction;
+
+    /// The EHLO keywords last seen from the hop (cached; before the first contact a safe set with 8BITMIME).
+    fn extensions(&self) -> Extensions;
+
+    /// A transaction that has not yet touched the hop: a connection is leased at its first RCPT.
+    fn begin(&self, sender: ReversePath) -> Self::Transaction;
+}
+
+/// What the next hop offers, as far as the door must know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extensions {
+    pub eight_bit_mime: bool,
+    pub smtputf8: bool,
+    pub dsn: bool,
+    /// SIZE; 0 is no limit known.
+    pub size: u64,
+}
+
+/// One transaction at the next hop, leased for one client transaction. Drop resets it.
+pub trait Transaction: Send {
+    /// Offers recipients to the hop in one pipelined group (with MAIL in front, the first time); one answer for
+    /// each, in order. Hop unreachable: 250 for each, and the transaction is blind. `RcptAnswer` keeps the hop's class.
+    fn recipients(&mut self, batch: &[ForwardPath]) -> impl Future<Output = Vec<Reply>> + Send;
+
+    /// Whether we answered for the hop without having reached it.
+    fn is_blind(&self) -> bool;
+}
+
+/// Retry records: what we answered to a hand-in whose client may not have heard it.
+pub trait RetryBook: Send + Sync + 'static {
+    /// The reply that an unconfirmed record of this key holds.
+    fn answer(&self, key: RetryKey) -> impl Future<Output = Result<Option<Reply>, StoreDown>> + Send;
+}
+
+/// The store cannot answer: 451, nothing is accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the store does not answer")]
+pub struct StoreDown;

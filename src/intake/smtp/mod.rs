@@ -1,0 +1,1 @@
+//! The SMTP door (RFC 5321).

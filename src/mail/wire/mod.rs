@@ -1,0 +1,8 @@
+//! The SMTP codec, sans I/O: commands, replies, the DATA stream. Used by the door and by the relay.
+//!
+//! In: bytes in any chunks. Out: parsed commands and replies, message bytes. Never: a socket, a bare CR, LF or
+//! NUL written out.
+
+mod reply;
+
+pub use reply::{EnhancedCode, Reply};

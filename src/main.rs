@@ -1,0 +1,3 @@
+//! Arguments in.
+
+fn main() {}

@@ -1,0 +1,191 @@
+//! Room 4, policy: the organisation's sentences and the rules that serve them.
+//!
+//! In: a submission, its `Scan`, `Facts` and a `Ruleset`. Out: a `Verdict`. Never: I/O or a clock in `judge`.
+
+use crate::{
+    detect::Finding,
+    intake::StoreDown,
+    mail::{Edit, SubmissionId},
+};
+use std::{future::Future, sync::Arc};
+use time::OffsetDateTime;
+
+/// The message's fate. The most severe wins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Disposition {
+    Relay,
+    Return,
+    Hold,
+}
+
+impl Disposition {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Disposition::Relay => "relay",
+            Disposition::Return => "return",
+            Disposition::Hold => "hold",
+        }
+    }
+}
+
+/// How a rule acts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    Enforce,
+    /// Records and changes nothing.
+    Watch,
+}
+
+/// One sentence of an organisation's policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Clause {
+    pub id: Arc<str>,
+    /// Word for word, white space folded.
+    pub text: Arc<str>,
+    /// The policy that it is from: `aukcap`.
+    pub policy: Arc<str>,
+}
+
+/// Why a verdict is what it is: one rule that matched.
+#[derive(Clone, Debug)]
+pub struct Ground {
+    pub rule: Arc<str>,
+    pub title: Arc<str>,
+    pub clauses: Vec<Arc<Clause>>,
+    pub mode: Mode,
+    pub disposition: Disposition,
+    /// For a hold: which desk.
+    pub category: Option<Category>,
+    /// What the sender can do instead, from the rule.
+    pub advice: Arc<str>,
+    /// Whether the sender is told of a hold.
+    pub tell_sender: bool,
+    pub findings: Vec<Finding>,
+}
+
+/// Which desk a case lies on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Category {
+    PersonalData,
+    Language,
+    Safeguarding,
+    Recipients,
+    Approval,
+    Confirmation,
+    Technical,
+}
+
+impl Category {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Category::PersonalData => "personal-data",
+            Category::Language => "language",
+            Category::Safeguarding => "safeguarding",
+            Category::Recipients => "recipients",
+            Category::Approval => "approval",
+            Category::Confirmation => "confirmation",
+            Category::Technical => "technical",
+        }
+    }
+}
+
+/// A rule that almost matched: what was missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Almost {
+    pub rule: Arc<str>,
+    /// The condition that did not hold, in words: `visible-recipients-over 20 (8)`.
+    pub missing: String,
+}
+
+/// What is done with some of the recipients.
+#[derive(Clone, Debug)]
+pub struct Consignment {
+    /// Indexes into the envelope's recipients.
+    pub recipients: Vec<usize>,
+    pub route: Route,
+    pub disposition: Disposition,
+    /// Applied to the copy that leaves, at once or on release, in the documented order.
+    pub edits: Vec<PlannedEdit>,
+}
+
+/// An edit and what happens when it cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedEdit {
+    pub edit: Edit,
+    pub rule: Arc<str>,
+    pub fallback: Fallback,
+}
+
+/// What a rule says of an edit that cannot be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fallback {
+    /// Goes out without the edit; recorded.
+    Relay,
+    Return,
+    Hold,
+}
+
+/// By which next hop. One for now; several come with issue 3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub struct Route;
+
+/// The outcome of judging one submission.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    pub submission: SubmissionId,
+    pub grounds: Vec<Ground>,
+    pub almost: Vec<Almost>,
+    /// Judged to one for now.
+    pub consignments: Vec<Consignment>,
+    /// A condition of an enforcing rule could not tell for a fault of the world: 451, with the reason for the log.
+    pub cannot_tell: Option<&'static str>,
+    /// The digest of the ruleset.
+    pub ruleset: Arc<str>,
+}
+
+impl Verdict {
+    pub fn disposition(&self) -> Disposition {
+        self.consignments.iter().map(|consignment| consignment.disposition).max().unwrap_or(Disposition::Relay)
+    }
+}
+
+/// Yes, no, or cannot tell for a fault of the world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Tell {
+    Yes,
+    No,
+    CannotTell(&'static str),
+}
+
+/// What judging must know of the world, looked up before.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    pub now: OffsetDateTime,
+    /// The visible recipients already see each other in this thread.
+    pub thread_shares: Tell,
+}
+
+/// What the facts are asked for.
+#[derive(Clone, Debug)]
+pub struct FactQuery {
+    /// Message ids of In-Reply-To and References.
+    pub references: Vec<String>,
+    /// Folded visible addresses (To and Cc).
+    pub visible: Vec<String>,
+}
+
+/// Looks facts up; `store` implements it.
+pub trait FactSource: Send + Sync + 'static {
+    fn facts(&self, query: FactQuery) -> impl Future<Output = Facts> + Send;
+}
+
+/// A fault of the store as seen by this room.
+impl From<StoreDown> for Tell {
+    fn from(_: StoreDown) -> Self {
+        Tell::CannotTell("the store does not answer")
+    }
+}

@@ -1,0 +1,190 @@
+//! Room 6, quarantine: cases waiting for a person.
+//!
+//! In: a held submission with its verdict; a person's decision. Out: a durable case; what must be sent because of a
+//! decision. Never: a case that is half there, a decision on a case that changed in the meantime.
+
+use crate::{
+    audit::Event,
+    intake::{RetryKey, StoreDown},
+    mail::{Edit, Envelope, SubmissionId},
+    policy::{Category, Disposition, Fallback},
+    sensitive::Sensitive,
+};
+use serde::{Deserialize, Serialize};
+use std::{future::Future, sync::Arc};
+use time::OffsetDateTime;
+
+/// Where a case stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    Waiting,
+    Released,
+    Delivered,
+    DeliveryFailed,
+    Returned,
+    Refused,
+    Erased,
+}
+
+/// What may be known of a case without its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CaseHead {
+    pub id: SubmissionId,
+    pub state: State,
+    pub category: Category,
+    pub rules: Vec<Arc<str>>,
+    pub bytes: u64,
+    pub received: OffsetDateTime,
+    pub expires: OffsetDateTime,
+    /// Rises with each change: an act on an older epoch is refused.
+    pub epoch: u64,
+}
+
+/// Who and what a case is about: sealed under the message's own key, one blob.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Face {
+    pub envelope: Envelope,
+    /// The author as the header names them.
+    pub author: Sensitive<String>,
+    pub subject: Sensitive<String>,
+    pub message_id: Sensitive<String>,
+    /// The account that handed it in.
+    pub user: Option<Sensitive<String>>,
+    pub grounds: Vec<FacedGround>,
+    /// To be made on the copy that leaves on release.
+    pub edits: Vec<FacedEdit>,
+    /// SMTPUTF8 and 8BITMIME as declared are in the envelope's parameters.
+    /// Our Received header.
+    pub trace: Sensitive<String>,
+    /// Machine mail: never answered.
+    pub automatic: bool,
+}
+
+/// One ground as the reviewer and the sender read it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FacedGround {
+    pub rule: String,
+    pub title: String,
+    /// Id and text.
+    pub clauses: Vec<(String, String)>,
+    pub disposition: Disposition,
+    pub advice: String,
+    /// Detector, part, masked excerpt.
+    pub evidence: Vec<(String, String, Sensitive<String>)>,
+}
+
+/// A planned edit as it waits with the case.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FacedEdit {
+    pub edit: Edit,
+    pub rule: String,
+    pub fallback: Fallback,
+}
+
+/// A case as opened for a person.
+#[derive(Clone, Debug)]
+pub struct Case {
+    pub head: CaseHead,
+    /// None once erased.
+    pub face: Option<Face>,
+}
+
+/// A message to be held.
+#[derive(Debug)]
+pub struct NewCase {
+    pub head: CaseHead,
+    pub face: Face,
+    /// The message as it came, to be sealed into the blob store.
+    pub message: Vec<u8>,
+}
+
+/// Something that must be sent. Goes through the durable outbox.
+#[derive(Clone, Debug)]
+pub struct OutboxItem {
+    pub id: SubmissionId,
+    /// Whose key it is sealed under, and erased with.
+    pub case: SubmissionId,
+    pub kind: ItemKind,
+    pub envelope: Envelope,
+    /// The bytes that leave. For a release, made from the case's message and edits at release.
+    pub content: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ItemKind {
+    Release,
+    Notice,
+    Report,
+}
+
+/// What a person did with a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Decision {
+    Release,
+    Return,
+    Refuse,
+}
+
+/// Why an act on a case was not carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CaseError {
+    #[error("no case has this number")]
+    Unknown,
+    #[error("the case changed in the meantime; look at it again")]
+    Stale,
+    #[error("the case is not in a state that allows this")]
+    WrongState,
+    #[error(transparent)]
+    Down(#[from] StoreDown),
+}
+
+/// Which cases to list.
+#[derive(Clone, Debug, Default)]
+pub struct CaseFilter {
+    pub state: Option<State>,
+    pub category: Option<Category>,
+    pub limit: usize,
+}
+
+/// Whether erased bytes are provably gone from the database file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Erasure {
+    Done,
+    /// The key is gone; an old page may still lie in the write-ahead log until other readers finish.
+    Pending,
+}
+
+/// Where cases are kept.
+pub trait CaseStore: Send + Sync + 'static {
+    /// Blob, row, outbox items, events and the retry record, durable together when it returns.
+    fn hold(
+        &self,
+        case: NewCase,
+        outbox: Vec<OutboxItem>,
+        events: Vec<Event>,
+        retry: RetryKey,
+    ) -> impl Future<Output = Result<(), StoreDown>> + Send;
+
+    fn list(&self, filter: CaseFilter) -> impl Future<Output = Result<Vec<Case>, StoreDown>> + Send;
+
+    fn open(&self, id: SubmissionId) -> impl Future<Output = Result<Case, CaseError>> + Send;
+
+    /// The message as it came.
+    fn message(&self, id: SubmissionId) -> impl Future<Output = Result<Vec<u8>, CaseError>> + Send;
+
+    /// Moves a case on if it still is at `epoch`, with what must be sent and what is written into the book.
+    fn transition(
+        &self,
+        id: SubmissionId,
+        epoch: u64,
+        to: State,
+        outbox: Vec<OutboxItem>,
+        events: Vec<Event>,
+    ) -> impl Future<Output = Result<(), CaseError>> + Send;
+
+    /// Destroys the case's key, face, blob and outbox items.
+    fn erase(&self, id: SubmissionId, events: Vec<Event>) -> impl Future<Output = Result<Erasure, CaseError>> + Send;
+}

@@ -1,0 +1,1 @@
+//! The cellar: sqlite and blobs.
