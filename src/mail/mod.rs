@@ -5,6 +5,7 @@
 
 mod address;
 mod charset;
+pub mod check;
 mod doubt;
 pub mod edit;
 mod encoded_word;
