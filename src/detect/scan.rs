@@ -97,10 +97,14 @@ fn guarded(part: &PartId, scan: &mut Scan, work: impl FnOnce(&mut Scan)) {
 fn without_addresses(mut text: Text) -> Text {
     let blank = |word: &str| if word.contains('@') { " ".repeat(word.len()) } else { word.to_string() };
     let divides = |c: char| matches!(c, ' ' | '\t' | '<' | '>' | ',' | ';' | ':' | '"' | '(' | ')');
-    text.text = text.text.split_inclusive(divides).map(|word| {
-        let end = word.rfind(divides).unwrap_or(word.len());
-        blank(&word[..end]) + &word[end..]
-    }).collect();
+    text.text = text
+        .text
+        .split_inclusive(divides)
+        .map(|word| {
+            let end = word.rfind(divides).unwrap_or(word.len());
+            blank(&word[..end]) + &word[end..]
+        })
+        .collect();
     text
 }
 
@@ -123,6 +127,6 @@ mod tests {
     fn addresses_are_blanked_in_place() {
         let mut text = Text::default();
         text.push_verbatim("\"A. Name\" <a.b@c.example>, d@e.example", 10);
-        assert_eq!(without_addresses(text).text, "\"A. Name\" <              >,            ");
+        assert_eq!(without_addresses(text).text, "\"A. Name\" <             >,            ");
     }
 }
