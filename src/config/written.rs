@@ -1,7 +1,10 @@
 //! The settings as written: what stands in `outgate.toml`, key by key, each with its place. Nothing is filled in here,
 //! and whether the values go together is for `check` to say.
 
-use super::{Network, settings::{Senders, Tls}};
+use super::{
+    Network,
+    settings::{Senders, Tls},
+};
 use crate::{
     diagnostic::{self, Diagnostics, Located, Source, Table},
     mail::Address,
@@ -93,7 +96,8 @@ pub(super) fn read(source: &Source, diagnostics: &mut Diagnostics) -> Option<Wri
             milter: section(table, "milter", |milter| MilterDoor { at: milter.at(), listen: listen(milter) }),
             next_hop: next_hop(table),
             console: section(table, "console", console).unwrap_or_default(),
-            notices_from: section(table, "notices", |notices| notices.parsed("from", ADDRESS, Address::parse)).flatten(),
+            notices_from: section(table, "notices", |notices| notices.parsed("from", ADDRESS, Address::parse))
+                .flatten(),
             reviewers: section(table, "reviewers", reviewers),
             metrics_listen: section(table, "metrics", |metrics| metrics.parsed("listen", LISTEN, socket)).flatten(),
             archive: section(table, "archive", |archive| Archive { keep: archive.duration("keep") }),
@@ -272,7 +276,15 @@ mod tests {
         assert_eq!(url("https://gate.example.org:8443/"), Ok("https://gate.example.org:8443".into()));
         assert_eq!(url("https://gate.example.org/desk/"), Ok("https://gate.example.org/desk".into()));
         assert!(url("http://127.0.0.1:8443").is_ok() && url("http://localhost").is_ok());
-        for bad in ["gate.example.org", "http://gate.example.org", "ftp://gate.example.org", "https://", "https://a b", "https://a@b", "https://a/?x"] {
+        for bad in [
+            "gate.example.org",
+            "http://gate.example.org",
+            "ftp://gate.example.org",
+            "https://",
+            "https://a b",
+            "https://a@b",
+            "https://a/?x",
+        ] {
             assert!(url(bad).is_err(), "{bad}");
         }
     }
