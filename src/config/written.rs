@@ -216,7 +216,7 @@ fn path(table: &Table<'_>, key: &str) -> Option<Located<String>> {
     })
 }
 
-fn socket(text: &str) -> Result<SocketAddr, &'static str> {
+pub(super) fn socket(text: &str) -> Result<SocketAddr, &'static str> {
     text.trim().parse().map_err(|_| "not an address with its port")
 }
 
@@ -229,7 +229,7 @@ pub(super) fn domain(text: &str) -> Result<String, &'static str> {
     }
 }
 
-fn host_and_port(text: &str) -> Result<(String, u16), &'static str> {
+pub(super) fn host_and_port(text: &str) -> Result<(String, u16), &'static str> {
     let (host, port) = text.trim().rsplit_once(':').ok_or("the port is missing")?;
     let port = port.parse().ok().filter(|port| *port != 0).ok_or("not a port")?;
     let literal = host.strip_prefix('[').map(|rest| rest.strip_suffix(']').unwrap_or("["));
@@ -241,7 +241,7 @@ fn host_and_port(text: &str) -> Result<(String, u16), &'static str> {
 }
 
 /// Without a slash at the end. Links in notices are made from it, so nothing may follow the path.
-fn url(text: &str) -> Result<String, &'static str> {
+pub(super) fn url(text: &str) -> Result<String, &'static str> {
     let text = text.trim().trim_end_matches('/');
     let (scheme, rest) = text.split_once("://").ok_or("not a URL")?;
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
