@@ -4,5 +4,9 @@
 //! NUL written out.
 
 mod reply;
+mod reply_parser;
+mod stuff;
 
 pub use reply::{EnhancedCode, Reply};
+pub use reply_parser::{ReplyError, ReplyParser};
+pub use stuff::{NotWire, Pieces, WireBody};
