@@ -91,6 +91,18 @@ pub enum EditFailure {
     CheckFailed { kind: &'static str, what: &'static str },
 }
 
+impl EditFailure {
+    /// The kind of the edit that could not be made.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            EditFailure::Protected { kind }
+            | EditFailure::NoPlace { kind }
+            | EditFailure::Ambiguous { kind, .. }
+            | EditFailure::CheckFailed { kind, .. } => kind,
+        }
+    }
+}
+
 /// Makes all edits, then checks that our parser and an independent one see the same tree as before
 /// and that every untouched part has the same bytes.
 pub fn apply(message: &Message, edits: &[Edit], transport: Transport) -> Result<Applied, EditFailure> {

@@ -2,11 +2,11 @@
 //!
 //! In: a submission, its `Scan`, `Facts` and a `Ruleset`. Out: a `Verdict`. Never: I/O or a clock in `judge`.
 
-use crate::{
-    detect::Finding,
-    intake::StoreDown,
-    mail::{Edit, SubmissionId},
-};
+pub mod planned;
+
+pub use planned::PlannedEdit;
+
+use crate::{detect::Finding, intake::StoreDown, mail::SubmissionId};
 use std::{future::Future, sync::Arc};
 use time::OffsetDateTime;
 
@@ -111,16 +111,8 @@ pub struct Consignment {
     pub edits: Vec<PlannedEdit>,
 }
 
-/// An edit and what happens when it cannot be made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlannedEdit {
-    pub edit: Edit,
-    pub rule: Arc<str>,
-    pub fallback: Fallback,
-}
-
 /// What a rule says of an edit that cannot be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fallback {
     /// Goes out without the edit; recorded.

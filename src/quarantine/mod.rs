@@ -3,11 +3,13 @@
 //! In: a held submission with its verdict; a person's decision. Out: a durable case; what must be sent because of a
 //! decision. Never: a case that is half there, a decision on a case that changed in the meantime.
 
+pub mod decide;
+
 use crate::{
     audit::Event,
     intake::{RetryKey, StoreDown},
-    mail::{Edit, Envelope, SubmissionId},
-    policy::{Category, Disposition, Fallback},
+    mail::{Envelope, SubmissionId},
+    policy::{Category, Disposition, PlannedEdit},
     sensitive::Sensitive,
 };
 use serde::{Deserialize, Serialize};
@@ -53,12 +55,13 @@ pub struct Face {
     pub user: Option<Sensitive<String>>,
     pub grounds: Vec<FacedGround>,
     /// To be made on the copy that leaves on release.
-    pub edits: Vec<FacedEdit>,
-    /// SMTPUTF8 and 8BITMIME as declared are in the envelope's parameters.
-    /// Our Received header.
+    pub edits: Vec<PlannedEdit>,
+    /// Our Received header, to stand before the message when it leaves.
     pub trace: Sensitive<String>,
     /// Machine mail: never answered.
     pub automatic: bool,
+    /// Whether the rules let the sender be told.
+    pub tell_sender: bool,
 }
 
 /// One ground as the reviewer and the sender read it.
@@ -72,14 +75,6 @@ pub struct FacedGround {
     pub advice: String,
     /// Detector, part, masked excerpt.
     pub evidence: Vec<(String, String, Sensitive<String>)>,
-}
-
-/// A planned edit as it waits with the case.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FacedEdit {
-    pub edit: Edit,
-    pub rule: String,
-    pub fallback: Fallback,
 }
 
 /// A case as opened for a person.
@@ -117,6 +112,33 @@ pub enum ItemKind {
     Release,
     Notice,
     Report,
+}
+
+/// A letter of ours to one of our own senders.
+#[derive(Clone, Debug)]
+pub struct Letter {
+    pub envelope: Envelope,
+    pub content: Vec<u8>,
+}
+
+impl Letter {
+    pub fn into_item(self, case: SubmissionId) -> OutboxItem {
+        OutboxItem {
+            id: SubmissionId::fresh(),
+            case,
+            kind: ItemKind::Notice,
+            envelope: self.envelope,
+            content: self.content,
+        }
+    }
+}
+
+/// Writes what a sender is told; `delivery` implements it. None when nobody may be told: machine mail, a null
+/// or foreign sender, a category of which senders hear nothing.
+pub trait NoticeWriter: Send + Sync {
+    fn held(&self, head: &CaseHead, face: &Face) -> Option<Letter>;
+
+    fn returned(&self, case: &Case, face: &Face) -> Option<Letter>;
 }
 
 /// What a person did with a case.

@@ -1,0 +1,74 @@
+//! Edits as a verdict plans them: each with the rule that wants it and what happens when it cannot be made.
+
+use super::Fallback;
+use crate::mail::{
+    Edit, Message,
+    edit::{self, Applied, EditFailure, Transport},
+};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// An edit and what happens when it cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedEdit {
+    pub edit: Edit,
+    pub rule: Arc<str>,
+    pub fallback: Fallback,
+}
+
+/// An edit that could not be made, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unmade {
+    pub rule: Arc<str>,
+    pub fallback: Fallback,
+    pub failure: EditFailure,
+}
+
+/// The copy that leaves, as far as it could be made.
+#[derive(Debug)]
+pub struct Made {
+    /// None when nothing changes: the message leaves as it came.
+    pub applied: Option<Applied>,
+    pub unmade: Vec<Unmade>,
+}
+
+impl Made {
+    /// The most severe fallback of the edits that could not be made, with its edit.
+    pub fn worst(&self) -> Option<&Unmade> {
+        self.unmade.iter().max_by_key(|unmade| unmade.fallback)
+    }
+}
+
+/// Makes all planned edits that can be made. One that cannot is left out and named; what follows is
+/// its fallback's to say.
+pub fn make(message: &Message, planned: &[PlannedEdit], transport: Transport) -> Made {
+    let mut left: Vec<&PlannedEdit> = planned.iter().collect();
+    let mut unmade = Vec::new();
+    while !left.is_empty() {
+        let edits: Vec<Edit> = left.iter().map(|planned| planned.edit.clone()).collect();
+        match edit::apply(message, &edits, transport) {
+            Ok(applied) if applied.changes.is_empty() => return Made { applied: None, unmade },
+            Ok(applied) => return Made { applied: Some(applied), unmade },
+            Err(failure) => {
+                let before = left.len();
+                left.retain(|planned| {
+                    let failed = planned.edit.kind() == failure.kind();
+                    if failed {
+                        let rule = planned.rule.clone();
+                        unmade.push(Unmade { rule, fallback: planned.fallback, failure: failure.clone() });
+                    }
+                    !failed
+                });
+                debug_assert!(left.len() < before, "a failure names the kind of one of the edits");
+                if left.len() == before {
+                    unmade.extend(left.drain(..).map(|planned| Unmade {
+                        rule: planned.rule.clone(),
+                        fallback: planned.fallback,
+                        failure: failure.clone(),
+                    }));
+                }
+            }
+        }
+    }
+    Made { applied: None, unmade }
+}

@@ -1,0 +1,82 @@
+//! A person's decision on a case, and what follows from it.
+
+use super::{Case, CaseError, CaseStore, Decision, Face, ItemKind, NoticeWriter, OutboxItem, State};
+use crate::{
+    audit::{Event, What},
+    mail::{Message, SubmissionId, edit::Transport},
+    policy::planned,
+};
+use time::OffsetDateTime;
+
+/// Who decides, and when.
+#[derive(Clone, Debug)]
+pub struct Decider {
+    /// An account name or `command line`: no personal data beyond the account's name.
+    pub by: String,
+    pub at: OffsetDateTime,
+    /// The person's reason, already sealed for the book.
+    pub sealed_reason: Option<String>,
+}
+
+/// Carries a decision out: the case moves on, and what must be sent is in the outbox, in one commit.
+/// Refused when the case is not waiting (or, for a release, failed to be delivered), or changed meanwhile.
+pub async fn decide<S: CaseStore, N: NoticeWriter>(
+    store: &S,
+    notices: &N,
+    id: SubmissionId,
+    decision: Decision,
+    decider: Decider,
+) -> Result<(), CaseError> {
+    let case = store.open(id).await?;
+    let (Some(face), true) = (&case.face, may_follow(case.head.state, decision)) else {
+        return Err(CaseError::WrongState);
+    };
+    let (state, outbox) = match decision {
+        Decision::Release => (State::Released, vec![release(store, &case, face).await?]),
+        Decision::Return => (State::Returned, told(notices.returned(&case, face), &case)),
+        Decision::Refuse => (State::Refused, told(notices.returned(&case, face), &case)),
+    };
+    let what = What::Decided { decision: name(decision).into(), by: decider.by, note: decider.sealed_reason };
+    let event = Event { at: decider.at, submission: Some(id), what };
+    store.transition(id, case.head.epoch, state, outbox, vec![event]).await
+}
+
+fn may_follow(state: State, decision: Decision) -> bool {
+    match state {
+        State::Waiting => true,
+        State::DeliveryFailed => matches!(decision, Decision::Release | Decision::Return),
+        _ => false,
+    }
+}
+
+fn name(decision: Decision) -> &'static str {
+    match decision {
+        Decision::Release => "release",
+        Decision::Return => "return",
+        Decision::Refuse => "refuse",
+    }
+}
+
+/// The copy that leaves: all edits that were waiting with the case, below our Received header. An edit that
+/// cannot be made does not stop a person's release.
+async fn release<S: CaseStore>(store: &S, case: &Case, face: &Face) -> Result<OutboxItem, CaseError> {
+    let message = Message::parse(store.message(case.head.id).await?);
+    let transport = Transport { smtputf8: face.envelope.sender.smtputf8() };
+    let made = planned::make(&message, &face.edits, transport);
+    let mut content = face.trace.expose().clone().into_bytes();
+    match made.applied {
+        Some(applied) => content.extend_from_slice(&applied.bytes),
+        None => content.extend_from_slice(&message.read(0..message.len())),
+    }
+    Ok(OutboxItem {
+        id: SubmissionId::fresh(),
+        case: case.head.id,
+        kind: ItemKind::Release,
+        envelope: face.envelope.clone(),
+        content,
+    })
+}
+
+fn told(notice: Option<super::Letter>, case: &Case) -> Vec<OutboxItem> {
+    notice.map(|letter| letter.into_item(case.head.id)).into_iter().collect()
+}
