@@ -7,8 +7,12 @@ mod command;
 mod data;
 mod line;
 mod reply;
+mod reply_parser;
+mod stuff;
 
 pub use command::{Command, CommandError, Verb};
 pub use data::{Blemishes, DataDecoder, Decoded, LineEndings};
 pub use line::{LineSplitter, Split};
 pub use reply::{EnhancedCode, Reply};
+pub use reply_parser::{ReplyError, ReplyParser};
+pub use stuff::{NotWire, Pieces, WireBody};
