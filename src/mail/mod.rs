@@ -4,13 +4,23 @@
 //! `Edit`. Never: I/O, a re-serialised message, a changed byte outside `edit::apply`. Imports no room.
 
 mod address;
+mod charset;
+mod doubt;
 pub mod edit;
+mod encoded_word;
 mod envelope;
+mod header;
 mod id;
+mod mailboxes;
 mod message;
 mod origin;
 mod part;
+mod part_header;
+mod reading;
+mod scan;
+mod source_map;
 mod text;
+mod transfer;
 pub mod wire;
 
 pub use address::{Address, AddressError};
