@@ -141,12 +141,19 @@ impl Base64Body {
 
     /// The splice that puts `insert` at `at` of the content: what it replaces in `raw`, and the new characters.
     /// What stands before stays as it is, byte for byte.
-    pub fn insert(&self, raw: &[u8], at: usize, insert: &[u8], newline: &[u8]) -> (Range<usize>, Vec<u8>) {
+    pub fn insert(
+        &self,
+        raw: &[u8],
+        content: &[u8],
+        at: usize,
+        insert: &[u8],
+        newline: &[u8],
+    ) -> (Range<usize>, Vec<u8>) {
         let quantum = at / 3 * 3;
         let start = self.raw_offset(raw, quantum / 3 * 4);
         let line = memchr::memrchr(b'\n', &raw[..start]).map_or(0, |at| at + 1);
         let column = raw[line..start].iter().filter(|byte| !byte.is_ascii_whitespace()).count();
-        let parts = [&self.content[quantum..at], insert, &self.content[at..]].concat();
+        let parts = [&content[quantum..at], insert, &content[at..]].concat();
         (start..self.end, wrap_base64(&parts, column, self.width, newline))
     }
 
@@ -249,7 +256,7 @@ mod tests {
             raw.extend_from_slice(tail.as_bytes());
             let at = (content.len() as f64 * place) as usize;
             let body = Base64Body::read(&raw).unwrap();
-            let (range, bytes) = body.insert(&raw, at, &insert, b"\r\n");
+            let (range, bytes) = body.insert(&raw, &content, at, &insert, b"\r\n");
             let after = [&raw[..range.start], &bytes, &raw[range.end..]].concat();
             let expected = [&content[..at], &insert, &content[at..]].concat();
             prop_assert_eq!(Base64Body::read(&after).unwrap().content, expected);

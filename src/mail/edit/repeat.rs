@@ -6,40 +6,42 @@ use super::Notice;
 use crate::mail::{Message, Text, Zone};
 use memchr::memmem;
 
-/// A notice as it is looked for.
-pub(super) struct Wanted {
-    /// Its letters and digits: of the plain form and of the HTML form, where they differ.
-    forms: Vec<String>,
-    /// For each form, its longest word of ASCII letters and digits: without it in a part, nothing more is read.
-    words: Vec<Option<String>>,
+/// A notice as it is looked for: its plain form, and its HTML form where that reads differently.
+pub(super) struct Wanted(Vec<Form>);
+
+struct Form {
+    /// Letters and digits.
+    essence: String,
+    /// The longest word of ASCII letters and digits: without it in a part, nothing more is read.
+    word: Option<String>,
 }
 
 impl Wanted {
     pub fn new(notice: &Notice) -> Self {
-        let plain = essence(&notice.plain);
-        let html = if notice.html.is_empty() { String::new() } else { essence(&super::notice_html::shown(&notice.html)) };
-        let mut forms = vec![plain];
-        forms.push(html);
-        forms.retain(|form| !form.is_empty());
-        forms.dedup();
-        let source = [notice.plain.as_str(), &super::notice_html::shown(&notice.html)].map(longest_word);
-        let words = if forms.len() == 2 { source.to_vec() } else { source.into_iter().flatten().take(1).map(Some).collect() };
-        let words = if words.len() == forms.len() { words } else { vec![None; forms.len()] };
-        Self { forms, words }
+        let shown = super::notice_html::shown(&notice.html);
+        let mut forms: Vec<Form> = [notice.plain.as_str(), &shown]
+            .map(|text| Form { essence: essence(text), word: longest_word(text) })
+            .into_iter()
+            .filter(|form| !form.essence.is_empty())
+            .collect();
+        forms.dedup_by(|one, other| one.essence == other.essence);
+        Self(forms)
     }
 
-    /// A quick look at the decoded content: may the notice be in it?
-    pub fn may_be_in(&self, content: &[u8]) -> bool {
-        self.words.iter().any(|word| match word {
-            Some(word) => memmem::find(content, word.as_bytes()).is_some(),
+    /// Whether it stands in the part's own zone. The text is decoded only when the notice may be in `view`, the
+    /// content as bytes in which ASCII means ASCII.
+    pub fn stands_in_part(&self, message: &Message, index: usize, view: &[u8]) -> bool {
+        let may_be = self.0.iter().any(|form| match &form.word {
+            Some(word) => memmem::find(view, word.as_bytes()).is_some(),
             None => true,
-        })
+        });
+        may_be && self.stands_in(&message.text(&message.parts()[index]))
     }
 
     /// Whether it stands in the author's own zone, signature and notice included. A quoted notice does not count.
-    pub fn stands_in(&self, text: &Text) -> bool {
+    fn stands_in(&self, text: &Text) -> bool {
         let own = own(text);
-        self.forms.iter().any(|form| own.contains(form.as_str()))
+        self.0.iter().any(|form| own.contains(form.essence.as_str()))
     }
 }
 
@@ -73,11 +75,6 @@ fn push_essence(text: &str, out: &mut String) {
 fn longest_word(text: &str) -> Option<String> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric());
     words.max_by_key(|word| word.len()).filter(|word| word.len() >= 4).map(str::to_owned)
-}
-
-/// The text of a part, read only when the notice may be in it.
-pub(super) fn is_in_part(message: &Message, index: usize, content: &[u8], wanted: &Wanted, any_bytes: bool) -> bool {
-    (any_bytes || wanted.may_be_in(content)) && wanted.stands_in(&message.text(&message.parts()[index]))
 }
 
 #[cfg(test)]
