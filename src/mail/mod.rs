@@ -5,11 +5,14 @@
 
 mod address;
 mod charset;
+pub mod check;
 mod doubt;
 pub mod edit;
 mod encoded_word;
 mod envelope;
 mod header;
+mod html_entities;
+mod html_text;
 mod id;
 mod mailboxes;
 mod message;
@@ -22,6 +25,7 @@ mod source_map;
 mod text;
 mod transfer;
 pub mod wire;
+mod zones;
 
 pub use address::{Address, AddressError};
 pub use edit::Edit;

@@ -1,10 +1,12 @@
 //! The text of a part as its reader sees it, and what kind of mail a message is.
 
 use super::{
-    Message, Part, Text, TransferEncoding,
+    Message, Part, Text, TransferEncoding, Zone,
     charset::{self, Charset},
+    html_text,
     source_map::SourceMap,
     transfer,
+    zones::{self, Context},
 };
 use std::borrow::Cow;
 
@@ -20,7 +22,31 @@ impl Message {
         let to_message = transfer_map.through(&SourceMap::verbatim(body.len(), part.body.start));
         let (text, charset_map) = charset::decode(bytes, Charset::of(part.content_type.parameter("charset")));
         let to_message = charset_map.through(&to_message);
-        Text::mapped(text, to_message)
+        let (mut text, marks) = if part.content_type.subtype == "html" {
+            let rendered = html_text::render(&text);
+            (Text::mapped(rendered.text, rendered.map.through(&to_message)), rendered.marks)
+        } else {
+            (Text::mapped(text, to_message), Vec::new())
+        };
+        let whole = 0..text.text.len();
+        text.set_zones(if part.is_attachment() {
+            vec![(whole, Zone::Attachment)]
+        } else if part.enclosed {
+            vec![(whole, Zone::Forwarded)]
+        } else {
+            zones::of_lines(&text.text, &marks, self.context())
+        });
+        text
+    }
+
+    /// Whether the headers call the message a reply or a forwarded one.
+    fn context(&self) -> Context {
+        let subject = self.header("Subject").unwrap_or_default().to_lowercase();
+        let begins = |marks: &[&str]| marks.iter().any(|mark| subject.starts_with(mark));
+        let forward = begins(&["fw:", "fwd:", "wg:", "tr:"]);
+        let reply = begins(&["re:", "aw:", "sv:", "antw:"])
+            || ["In-Reply-To", "References"].iter().any(|name| self.fields(self.root(), name).next().is_some());
+        Context { reply, forward }
     }
 
     /// Machine mail: null sender is asked of the envelope; here multipart/report, read receipts and
