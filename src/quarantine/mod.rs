@@ -160,6 +160,8 @@ pub enum CaseError {
     Stale,
     #[error("the case is not in a state that allows this")]
     WrongState,
+    #[error("the case cannot be read: its key or its sealed content is damaged")]
+    Damaged,
     #[error(transparent)]
     Down(#[from] StoreDown),
 }
