@@ -2,6 +2,8 @@
 //!
 //! In: events. Out: links, each one committed batch of events. Never: personal data in clear.
 
+pub mod chain;
+
 use crate::mail::{Door, SubmissionId};
 use crate::policy::{Category, Disposition};
 use serde::{Deserialize, Serialize};

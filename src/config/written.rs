@@ -1,10 +1,11 @@
 //! The settings as written: what stands in `outgate.toml`, key by key, each with its place. Nothing is filled in here,
 //! and whether the values go together is for `check` to say.
 
-use super::{Network, settings::{Senders, Tls}};
+use super::settings::Tls;
 use crate::{
     diagnostic::{self, Diagnostics, Located, Source, Table},
-    mail::Address,
+    intake::{Network, smtp::Senders},
+    mail::{Address, wire::LineEndings},
     policy::Mode,
 };
 use std::{net::SocketAddr, ops::Range, time::Duration};
@@ -47,6 +48,7 @@ pub(super) struct Peer {
     pub networks: Vec<Located<Network>>,
     pub answer_within: Option<Located<Duration>>,
     pub senders: Option<Located<Senders>>,
+    pub line_endings: Option<Located<LineEndings>>,
     pub tenant: Option<Located<String>>,
     pub unbuilt: Vec<Located<&'static str>>,
 }
@@ -93,7 +95,8 @@ pub(super) fn read(source: &Source, diagnostics: &mut Diagnostics) -> Option<Wri
             milter: section(table, "milter", |milter| MilterDoor { at: milter.at(), listen: listen(milter) }),
             next_hop: next_hop(table),
             console: section(table, "console", console).unwrap_or_default(),
-            notices_from: section(table, "notices", |notices| notices.parsed("from", ADDRESS, Address::parse)).flatten(),
+            notices_from: section(table, "notices", |notices| notices.parsed("from", ADDRESS, Address::parse))
+                .flatten(),
             reviewers: section(table, "reviewers", reviewers),
             metrics_listen: section(table, "metrics", |metrics| metrics.parsed("listen", LISTEN, socket)).flatten(),
             archive: section(table, "archive", |archive| Archive { keep: archive.duration("keep") }),
@@ -139,7 +142,7 @@ fn peer(table: &Table<'_>) -> Peer {
                 value.mistake("`networks` admits nobody");
             }
             let allowed = "an address or a block of addresses, such as 192.0.2.1 or 192.0.2.0/24";
-            elements.iter().filter_map(|element| element.parsed(allowed, Network::parse)).collect()
+            elements.iter().filter_map(|element| element.parsed(allowed, str::parse::<Network>)).collect()
         }
     };
     let tenant = table.text("tenant");
@@ -149,11 +152,13 @@ fn peer(table: &Table<'_>) -> Peer {
         unbuilt.extend(asked.map(|flag| Located::new(key, flag.at)));
     }
     let senders = [("any", Senders::Any), ("own-domains", Senders::OwnDomains)];
+    let line_endings = [("strict", LineEndings::Strict), ("normalise", LineEndings::Normalise)];
     let peer = Peer {
         at: table.at(),
         networks,
         answer_within: table.duration("answer-within"),
         senders: table.choice("senders", &senders),
+        line_endings: table.choice("line-endings", &line_endings),
         tenant,
         unbuilt,
     };
@@ -212,7 +217,7 @@ fn path(table: &Table<'_>, key: &str) -> Option<Located<String>> {
     })
 }
 
-fn socket(text: &str) -> Result<SocketAddr, &'static str> {
+pub(super) fn socket(text: &str) -> Result<SocketAddr, &'static str> {
     text.trim().parse().map_err(|_| "not an address with its port")
 }
 
@@ -225,7 +230,7 @@ pub(super) fn domain(text: &str) -> Result<String, &'static str> {
     }
 }
 
-fn host_and_port(text: &str) -> Result<(String, u16), &'static str> {
+pub(super) fn host_and_port(text: &str) -> Result<(String, u16), &'static str> {
     let (host, port) = text.trim().rsplit_once(':').ok_or("the port is missing")?;
     let port = port.parse().ok().filter(|port| *port != 0).ok_or("not a port")?;
     let literal = host.strip_prefix('[').map(|rest| rest.strip_suffix(']').unwrap_or("["));
@@ -237,7 +242,7 @@ fn host_and_port(text: &str) -> Result<(String, u16), &'static str> {
 }
 
 /// Without a slash at the end. Links in notices are made from it, so nothing may follow the path.
-fn url(text: &str) -> Result<String, &'static str> {
+pub(super) fn url(text: &str) -> Result<String, &'static str> {
     let text = text.trim().trim_end_matches('/');
     let (scheme, rest) = text.split_once("://").ok_or("not a URL")?;
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
@@ -272,7 +277,15 @@ mod tests {
         assert_eq!(url("https://gate.example.org:8443/"), Ok("https://gate.example.org:8443".into()));
         assert_eq!(url("https://gate.example.org/desk/"), Ok("https://gate.example.org/desk".into()));
         assert!(url("http://127.0.0.1:8443").is_ok() && url("http://localhost").is_ok());
-        for bad in ["gate.example.org", "http://gate.example.org", "ftp://gate.example.org", "https://", "https://a b", "https://a@b", "https://a/?x"] {
+        for bad in [
+            "gate.example.org",
+            "http://gate.example.org",
+            "ftp://gate.example.org",
+            "https://",
+            "https://a b",
+            "https://a@b",
+            "https://a/?x",
+        ] {
             assert!(url(bad).is_err(), "{bad}");
         }
     }

@@ -1,0 +1,287 @@
+//! Group commit: the one task that owns the write connection.
+//!
+//! In: jobs. Out: each job's outcome, durable when it comes. All jobs that wait are put into one transaction with
+//! one link of the book and one sync. The head of the book is read inside `BEGIN IMMEDIATE`, so that two
+//! processes on the same files build one chain. After a failed sync nothing is written any more until a restart.
+
+use super::{
+    acts::{Act, Acted, Stop, primary_code},
+    retry::{NewRecord, Records},
+    schema::now,
+};
+use crate::{
+    audit::chain::{Head, Link, hex},
+    intake::StoreDown,
+    keys::KeyedHash,
+    quarantine::CaseError,
+};
+use sqlx::{Row, SqliteConnection};
+use std::{
+    fmt::Write,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, timeout},
+};
+
+/// Confirmations wait no longer than this for a commit that takes them along.
+const FLUSH: Duration = Duration::from_millis(200);
+const SWEEP_EVERY: Duration = Duration::from_secs(3600);
+/// A link holds no more than this, so that verifying needs little memory.
+const MOST_JOBS: usize = 512;
+const MOST_EVENT_BYTES: usize = 4 << 20;
+
+/// A file whose being there says that a write failed: the next start checks everything.
+pub(super) const FAILED_MARK: &str = "write-failed";
+
+/// Something to be committed.
+pub(super) struct Job {
+    /// Canonical events, separated by commas; may be empty.
+    pub events: Vec<u8>,
+    pub retry: Option<NewRecord>,
+    pub thread: Vec<ThreadRow>,
+    pub act: Option<Act>,
+    pub done: oneshot::Sender<Result<Acted, CaseError>>,
+}
+
+/// Who sees whom below one message id.
+pub(super) struct ThreadRow {
+    pub message: [u8; 32],
+    pub addresses: Vec<u8>,
+}
+
+/// Whether the store writes.
+#[derive(Default)]
+pub(super) struct Health(AtomicU8);
+
+impl Health {
+    const WELL: u8 = 0;
+    /// The last commit did not come about (disk full, locked for long); the next one is tried.
+    const STRAINED: u8 = 1;
+    /// A sync or a write failed: what is on the disk is not known until a restart looks.
+    const FAILED: u8 = 2;
+
+    pub fn is_well(&self) -> bool {
+        self.0.load(Ordering::Acquire) == Self::WELL
+    }
+
+    pub fn has_failed(&self) -> bool {
+        self.0.load(Ordering::Acquire) == Self::FAILED
+    }
+
+    fn set(&self, state: u8) {
+        self.0.store(state, Ordering::Release);
+    }
+}
+
+pub(super) struct Writer {
+    pub db: SqliteConnection,
+    pub jobs: mpsc::Receiver<Job>,
+    pub records: Arc<Records>,
+    pub health: Arc<Health>,
+    pub book: KeyedHash,
+    pub node: [u8; 16],
+    pub data_dir: PathBuf,
+}
+
+impl Writer {
+    /// Works until all senders are gone and their jobs are done.
+    pub async fn run(mut self) {
+        let mut swept = Instant::now();
+        loop {
+            let mut batch = Vec::new();
+            let mut closing = false;
+            match timeout(FLUSH, self.jobs.recv()).await {
+                Ok(Some(job)) => batch.push(job),
+                Ok(None) => closing = true,
+                Err(_) => {}
+            }
+            let mut bytes = batch.iter().map(|job: &Job| job.events.len()).sum::<usize>();
+            while batch.len() < MOST_JOBS && bytes < MOST_EVENT_BYTES {
+                let Ok(job) = self.jobs.try_recv() else { break };
+                bytes += job.events.len();
+                batch.push(job);
+            }
+            if swept.elapsed() > SWEEP_EVERY {
+                swept = Instant::now();
+                self.records.expire(now());
+                let (done, _) = oneshot::channel();
+                let act = Some(Act::Sweep { now: now() });
+                batch.push(Job { events: Vec::new(), retry: None, thread: Vec::new(), act, done });
+            }
+            self.commit(batch).await;
+            if closing {
+                break;
+            }
+        }
+        // Nothing is lost when this fails: all that was answered is in the write-ahead log.
+        let _ = sqlx::Connection::close(self.db).await;
+    }
+
+    async fn commit(&mut self, batch: Vec<Job>) {
+        let down = || Err(CaseError::Down(StoreDown));
+        if self.health.has_failed() {
+            batch.into_iter().for_each(|job| drop(job.done.send(down())));
+            return;
+        }
+        let settled = self.records.take_settled();
+        if batch.is_empty() && settled.is_empty() && self.health.is_well() {
+            return;
+        }
+        match self.transact(&batch, &settled).await {
+            Ok(outcomes) => {
+                self.health.set(Health::WELL);
+                for (job, outcome) in batch.into_iter().zip(outcomes) {
+                    if let (Some(record), Ok(_)) = (job.retry, &outcome) {
+                        self.records.insert(record);
+                    }
+                    // Who no longer waits has no need of the outcome.
+                    let _ = job.done.send(outcome);
+                }
+            }
+            Err(error) => {
+                self.records.put_back(settled);
+                self.note_fault(&error).await;
+                batch.into_iter().for_each(|job| drop(job.done.send(down())));
+            }
+        }
+    }
+
+    async fn note_fault(&mut self, error: &sqlx::Error) {
+        // Fails when SQLite has rolled back by itself, which is as good.
+        let _ = sqlx::query("ROLLBACK").execute(&mut self.db).await;
+        // Busy, locked, full: nothing was written, and the next commit may well succeed.
+        if matches!(primary_code(error), Some(5 | 6 | 13)) {
+            tracing::warn!(%error, "A commit did not come about; the store tries again with the next");
+            self.health.set(Health::STRAINED);
+            return;
+        }
+        tracing::error!(%error, "Writing failed; the store writes nothing more until a restart has checked it");
+        self.health.set(Health::FAILED);
+        // Best effort: on a disk that fails, the mark may fail too.
+        let _ = std::fs::write(self.data_dir.join(FAILED_MARK), b"a write failed; the next start checks the store\n");
+    }
+
+    async fn transact(&mut self, batch: &[Job], settled: &[i64]) -> Result<Vec<Result<Acted, CaseError>>, sqlx::Error> {
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut self.db).await?;
+        let mut outcomes = Vec::with_capacity(batch.len());
+        for job in batch {
+            outcomes.push(match &job.act {
+                Some(act) => self.act(act).await?,
+                None => Ok(Acted::default()),
+            });
+        }
+        let done = || batch.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok()).map(|(job, _)| job);
+        let mut events = Vec::new();
+        for job in done().filter(|job| !job.events.is_empty()) {
+            events.push(if events.is_empty() { b'[' } else { b',' });
+            events.extend_from_slice(&job.events);
+        }
+        let retry: Vec<&NewRecord> = done().filter_map(|job| job.retry.as_ref()).collect();
+        let thread: Vec<&ThreadRow> = done().flat_map(|job| &job.thread).collect();
+        if !events.is_empty() {
+            events.push(b']');
+            self.append(events).await?;
+        }
+        if !retry.is_empty() {
+            self.insert_retry(&retry).await?;
+        }
+        if !thread.is_empty() {
+            self.insert_thread(&thread).await?;
+        }
+        if !settled.is_empty() {
+            sqlx::query("DELETE FROM retry WHERE serial IN (SELECT value FROM json_each(?1))")
+                .bind(serde_json::to_string(settled).expect("numbers fit into JSON"))
+                .execute(&mut self.db)
+                .await?;
+        }
+        if !self.health.is_well() && batch.is_empty() {
+            // Whether there is room again shows only in a write.
+            sqlx::query("UPDATE meta SET value = value WHERE name = 'node'").execute(&mut self.db).await?;
+        }
+        sqlx::query("COMMIT").execute(&mut self.db).await?;
+        Ok(outcomes)
+    }
+
+    async fn act(&mut self, act: &Act) -> Result<Result<Acted, CaseError>, sqlx::Error> {
+        sqlx::query("SAVEPOINT act").execute(&mut self.db).await?;
+        let outcome = match act.carry_out(&mut self.db).await {
+            Ok(acted) => Ok(acted),
+            Err(Stop::Refused(refusal)) => {
+                sqlx::query("ROLLBACK TO act").execute(&mut self.db).await?;
+                Err(refusal)
+            }
+            Err(Stop::Fault(error)) => return Err(error),
+        };
+        sqlx::query("RELEASE act").execute(&mut self.db).await?;
+        Ok(outcome)
+    }
+
+    async fn append(&mut self, events: Vec<u8>) -> Result<(), sqlx::Error> {
+        let newest = sqlx::query("SELECT number, mac FROM link ORDER BY number DESC LIMIT 1");
+        let head = match newest.fetch_optional(&mut self.db).await? {
+            None => Head::EMPTY,
+            Some(row) => Head {
+                number: row.try_get::<i64, _>(0)? as u64,
+                mac: row.try_get::<&[u8], _>(1)?.try_into().map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
+            },
+        };
+        let link = Link::forge(&self.book, &self.node, head, events);
+        sqlx::query("INSERT INTO link (number, node, previous, events, mac) VALUES (?1, ?2, ?3, ?4, ?5)")
+            .bind(link.number as i64)
+            .bind(link.node)
+            .bind(link.previous)
+            .bind(link.events)
+            .bind(link.mac)
+            .execute(&mut self.db)
+            .await?;
+        Ok(())
+    }
+
+    /// All records of a batch in one statement, as a JSON array of arrays.
+    async fn insert_retry(&mut self, records: &[&NewRecord]) -> Result<(), sqlx::Error> {
+        let rows = json_rows(records, |row, record| {
+            write!(row, "[{},\"{}\",\"{}\",{}]", record.serial, hex(&record.key.0), hex(&record.sealed), record.at)
+        });
+        sqlx::query(
+            "INSERT INTO retry (serial, key, reply, at)
+             SELECT value ->> 0, unhex(value ->> 1), unhex(value ->> 2), value ->> 3 FROM json_each(?1)",
+        )
+        .bind(rows)
+        .execute(&mut self.db)
+        .await?;
+        Ok(())
+    }
+
+    async fn insert_thread(&mut self, rows: &[&ThreadRow]) -> Result<(), sqlx::Error> {
+        let seen = now();
+        let rows =
+            json_rows(rows, |text, row| write!(text, "[\"{}\",\"{}\",{seen}]", hex(&row.message), hex(&row.addresses)));
+        sqlx::query(
+            "INSERT OR REPLACE INTO thread (message, addresses, seen)
+             SELECT unhex(value ->> 0), unhex(value ->> 1), value ->> 2 FROM json_each(?1)",
+        )
+        .bind(rows)
+        .execute(&mut self.db)
+        .await?;
+        Ok(())
+    }
+}
+
+fn json_rows<T>(rows: &[T], write_row: impl Fn(&mut String, &T) -> std::fmt::Result) -> String {
+    let mut json = String::from("[");
+    for (index, row) in rows.iter().enumerate() {
+        if index > 0 {
+            json.push(',');
+        }
+        write_row(&mut json, row).expect("writing to a String cannot fail");
+    }
+    json.push(']');
+    json
+}
