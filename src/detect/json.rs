@@ -124,7 +124,10 @@ mod tests {
         let detectors = Detectors::compile(&DetectorSources::embedded()).unwrap();
         let found = scan_text_json(&detectors, "é £ NI number AB 12 34 56 A, IBAN GB29NWBK60161331926819", false);
         assert_eq!(found["findings"][0]["type"], "UK_NINO");
-        assert_eq!((found["findings"][0]["start"].as_u64(), found["findings"][0]["end"].as_u64()), (Some(14), Some(27)));
+        assert_eq!(
+            (found["findings"][0]["start"].as_u64(), found["findings"][0]["end"].as_u64()),
+            (Some(14), Some(27))
+        );
         assert_eq!(found["findings"][0]["text"], "AB 12 34 56 A");
         assert_eq!(found["findings"][1]["type"], "IBAN");
         assert_eq!(found["findings"][1]["start"], 34);

@@ -86,7 +86,8 @@ impl Automaton {
     fn find(&self, words: &WordTree, text: &[u8], found: &mut impl FnMut(Match)) {
         for hit in self.dfa.find_iter(text) {
             let (start, end) = (hit.start(), hit.end());
-            let whole = (start == 0 || !is_word_byte(text[start - 1])) && text.get(end).is_none_or(|b| !is_word_byte(*b));
+            let whole =
+                (start == 0 || !is_word_byte(text[start - 1])) && text.get(end).is_none_or(|b| !is_word_byte(*b));
             if whole {
                 words.follow(text, start..end, self.nodes[hit.pattern().as_usize()], found);
             }
@@ -262,7 +263,9 @@ pub(super) fn next_word(text: &[u8], from: usize) -> Option<Range<usize>> {
 /// The next word of a phrase: behind a gap that does not end a sentence.
 fn phrase_word(text: &[u8], from: usize) -> Option<Range<usize>> {
     let gap = text.get(from..)?.iter().take(LONGEST_GAP + 1).position(|byte| is_word_byte(*byte))?;
-    let joins = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b'-' | b'\'' | b',' | b'>' | b'_' | b'"' | b'*' | b'/');
+    let joins = |byte: &u8| {
+        matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b'-' | b'\'' | b',' | b'>' | b'_' | b'"' | b'*' | b'/')
+    };
     let in_gap = &text[from..from + gap];
     if gap == 0 || !in_gap.iter().all(joins) || in_gap.iter().filter(|byte| **byte == b'\n').count() > 1 {
         return None;

@@ -108,7 +108,11 @@ impl Patterns {
             (Ok(near_digits), Ok(anywhere)) => Ok(Self { own, near_digits, anywhere }),
             _ => {
                 let file = files.first().expect("patterns come from a file");
-                Err(vec![mistake(file, 0..0, format!("all patterns together pass {} MiB compiled", COMPILED_LIMIT >> 20))])
+                Err(vec![mistake(
+                    file,
+                    0..0,
+                    format!("all patterns together pass {} MiB compiled", COMPILED_LIMIT >> 20),
+                )])
             }
         }
     }
@@ -208,7 +212,9 @@ impl Check<'_> {
     fn pattern(&mut self, written: &Written) -> Option<(Pattern, Hir)> {
         let before = self.mistakes.len();
         let name = written.name.get_ref();
-        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-') {
+        if name.is_empty()
+            || !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        {
             self.mistake(&written.name, "a name has small letters, digits and hyphens".into());
         }
         if let Some(score) = &written.score
@@ -231,17 +237,23 @@ impl Check<'_> {
         let kind = written.r#type.clone().unwrap_or_else(|| name.to_uppercase().replace('-', "_"));
         let words: Vec<Vec<u8>> = written.context.iter().map(|word| Folded::new(word.get_ref()).lower).collect();
         let within = written.within.as_ref().map_or(60, |within| *within.get_ref());
-        let context =
-            (!words.is_empty()).then(|| Context { words: AhoCorasick::new(words).expect("a list of short words compiles"), within });
+        let context = (!words.is_empty())
+            .then(|| Context { words: AhoCorasick::new(words).expect("a list of short words compiles"), within });
         let detector = Detector::new(&format!("patterns.{name}"), &kind);
-        Some((Pattern { detector, regex, context, score: written.score.as_ref().map_or(0.9, |score| *score.get_ref()) }, hir))
+        Some((
+            Pattern { detector, regex, context, score: written.score.as_ref().map_or(0.9, |score| *score.get_ref()) },
+            hir,
+        ))
     }
 
     fn regex(&mut self, written: &Spanned<String>) -> Option<(meta::Regex, Hir)> {
         let hir = match syntax::parse(written.get_ref()) {
             Ok(hir) => hir,
             Err(wrong) => {
-                self.mistake(written, format!("not a pattern: {}", wrong.to_string().lines().last().unwrap_or_default()));
+                self.mistake(
+                    written,
+                    format!("not a pattern: {}", wrong.to_string().lines().last().unwrap_or_default()),
+                );
                 return None;
             }
         };
@@ -326,7 +338,8 @@ fn windows(text: &[u8], reach: usize) -> impl Iterator<Item = Range<usize>> + '_
         let start = first.saturating_sub(reach).max(at);
         let mut last = first;
         // The next digit joins while its reach meets ours.
-        while let Some(next) = text[last + 1..text.len().min(last + 2 * reach + 2)].iter().rposition(u8::is_ascii_digit) {
+        while let Some(next) = text[last + 1..text.len().min(last + 2 * reach + 2)].iter().rposition(u8::is_ascii_digit)
+        {
             last += 1 + next;
         }
         at = (last + reach + 1).min(text.len());

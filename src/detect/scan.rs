@@ -97,10 +97,14 @@ fn guarded(part: &PartId, scan: &mut Scan, work: impl FnOnce(&mut Scan)) {
 fn without_addresses(mut text: Text) -> Text {
     let blank = |word: &str| if word.contains('@') { " ".repeat(word.len()) } else { word.to_string() };
     let divides = |c: char| matches!(c, ' ' | '\t' | '<' | '>' | ',' | ';' | ':' | '"' | '(' | ')');
-    text.text = text.text.split_inclusive(divides).map(|word| {
-        let end = word.rfind(divides).unwrap_or(word.len());
-        blank(&word[..end]) + &word[end..]
-    }).collect();
+    text.text = text
+        .text
+        .split_inclusive(divides)
+        .map(|word| {
+            let end = word.rfind(divides).unwrap_or(word.len());
+            blank(&word[..end]) + &word[end..]
+        })
+        .collect();
     text
 }
 

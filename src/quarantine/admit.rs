@@ -71,9 +71,7 @@ fn faced(ground: &Ground) -> FacedGround {
         disposition: ground.disposition,
         advice: ground.advice.to_string(),
         evidence: evidence
-            .map(|finding| {
-                (finding.detector.to_string(), finding.part.to_string(), finding.excerpt.clone().into())
-            })
+            .map(|finding| (finding.detector.to_string(), finding.part.to_string(), finding.excerpt.clone().into()))
             .collect(),
     }
 }

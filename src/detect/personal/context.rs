@@ -60,8 +60,10 @@ impl Vocabulary {
     fn of_surroundings(&self, text: &[u8], number: &Range<usize>, within: Range<usize>) -> Evidence {
         let from = number.start.saturating_sub(BEFORE).max(within.start);
         let to = (number.end + AFTER).min(within.end).max(number.end);
-        let before = self.matches(&text[from..number.start], from).map(|(at, good)| (number.start - at.end, good, BEFORE));
-        let after = self.matches(&text[number.end..to], number.end).map(|(at, good)| (at.start - number.end, good, AFTER));
+        let before =
+            self.matches(&text[from..number.start], from).map(|(at, good)| (number.start - at.end, good, BEFORE));
+        let after =
+            self.matches(&text[number.end..to], number.end).map(|(at, good)| (at.start - number.end, good, AFTER));
         // A word behind the number counts as standing twice as far: "order 12 for the card" speaks of the order.
         let nearest = before.chain(after.map(|(distance, good, reach)| (distance * 2, good, reach * 2)));
         match nearest.min_by_key(|(distance, good, _)| (*distance, !good)) {
@@ -73,7 +75,8 @@ impl Vocabulary {
 
     fn matches<'t>(&'t self, text: &'t [u8], offset: usize) -> impl Iterator<Item = (Range<usize>, bool)> + 't {
         let whole = |range: &Range<usize>| {
-            (range.start == 0 || !is_word_byte(text[range.start - 1])) && text.get(range.end).is_none_or(|byte| !is_word_byte(*byte))
+            (range.start == 0 || !is_word_byte(text[range.start - 1]))
+                && text.get(range.end).is_none_or(|byte| !is_word_byte(*byte))
         };
         let words = self.words.find_iter(text).map(|hit| (hit.range(), hit.pattern().as_usize() < self.speak_for));
         words
@@ -157,7 +160,8 @@ fn line_of(text: &[u8], at: usize) -> Option<Range<usize>> {
 
 /// A line of dashes under a heading.
 fn is_ruler(line: &[u8]) -> bool {
-    line.contains(&b'-') && line.iter().all(|byte| matches!(byte, b'-' | b'+' | b'|' | b'=' | b':' | b'>' | b' ' | b'\r'))
+    line.contains(&b'-')
+        && line.iter().all(|byte| matches!(byte, b'-' | b'+' | b'|' | b'=' | b':' | b'>' | b' ' | b'\r'))
 }
 
 fn count(line: &[u8], delimiter: u8) -> usize {
@@ -169,7 +173,8 @@ fn cell(text: &[u8], row: Range<usize>, delimiter: u8, column: usize) -> Option<
     for cell in text[row].split(|byte| *byte == delimiter).take(column) {
         start += cell.len() + 1;
     }
-    let end = text[start..].iter().position(|byte| *byte == delimiter || *byte == b'\n').map_or(text.len(), |at| start + at);
+    let end =
+        text[start..].iter().position(|byte| *byte == delimiter || *byte == b'\n').map_or(text.len(), |at| start + at);
     (end - start <= LONGEST_HEADING).then_some(start..end)
 }
 
@@ -208,9 +213,9 @@ mod tests {
         let text = format!("good\tx\n{}", "7\t1\n".repeat(rows));
         let vocabulary = Vocabulary::new(&["good"], &[]);
         let mut tables = Tables::default();
-        let found = (0..rows).map(|row| 7 + row * 4).filter(|at| {
-            vocabulary.evidence(text.as_bytes(), &(*at..*at + 1), &mut tables) == Evidence::For(1.0)
-        });
+        let found = (0..rows)
+            .map(|row| 7 + row * 4)
+            .filter(|at| vocabulary.evidence(text.as_bytes(), &(*at..*at + 1), &mut tables) == Evidence::For(1.0));
         assert_eq!(found.count(), rows);
     }
 }

@@ -5,11 +5,59 @@ use super::{Candidate, context::Vocabulary, number};
 
 pub(super) fn vocabulary() -> Vocabulary {
     Vocabulary::new(
-        &["nhs", "nhs no", "nhs number", "nhs num", "nhs id", "patient", "patients", "nhs no.", "patient no", "patient number", "h&c", "chi"],
         &[
-            "order", "orders", "invoice", "purchase", "ref", "reference", "tracking", "booking", "tel", "telephone", "phone", "mobile", "fax",
-            "call", "ring", "account", "acc", "utr", "tax", "taxpayer", "imei", "isbn", "barcode", "parcel", "ticket", "job", "meter", "serial",
-            "extension", "ext", "direct dial", "company", "registered", "vat", "charity", "part", "sku", "passport",
+            "nhs",
+            "nhs no",
+            "nhs number",
+            "nhs num",
+            "nhs id",
+            "patient",
+            "patients",
+            "nhs no.",
+            "patient no",
+            "patient number",
+            "h&c",
+            "chi",
+        ],
+        &[
+            "order",
+            "orders",
+            "invoice",
+            "purchase",
+            "ref",
+            "reference",
+            "tracking",
+            "booking",
+            "tel",
+            "telephone",
+            "phone",
+            "mobile",
+            "fax",
+            "call",
+            "ring",
+            "account",
+            "acc",
+            "utr",
+            "tax",
+            "taxpayer",
+            "imei",
+            "isbn",
+            "barcode",
+            "parcel",
+            "ticket",
+            "job",
+            "meter",
+            "serial",
+            "extension",
+            "ext",
+            "direct dial",
+            "company",
+            "registered",
+            "vat",
+            "charity",
+            "part",
+            "sku",
+            "passport",
         ],
     )
 }
@@ -32,7 +80,8 @@ pub(super) fn read(text: &[u8], digit: usize) -> Option<Candidate> {
 }
 
 fn is_valid(digits: &[u8]) -> bool {
-    let weighted: u32 = digits[..9].iter().zip((2..=10).rev()).map(|(digit, weight)| u32::from(digit - b'0') * weight).sum();
+    let weighted: u32 =
+        digits[..9].iter().zip((2..=10).rev()).map(|(digit, weight)| u32::from(digit - b'0') * weight).sum();
     let check = (11 - weighted % 11) % 11;
     // Ten of one digit pass the sum and are nobody's.
     check == u32::from(digits[9] - b'0') && digits.iter().any(|digit| *digit != digits[0])

@@ -6,12 +6,48 @@ use crate::detect::matcher::is_word_byte;
 pub(super) fn vocabulary() -> Vocabulary {
     Vocabulary::new(
         &[
-            "national insurance", "national insurance number", "nat ins", "n.i. number", "ni number", "ni no", "ni num", "ni", "nino",
-            "nin", "hmrc", "payroll", "employee", "tax code", "p45", "p60", "dwp", "benefit", "universal credit", "date of birth", "dob",
+            "national insurance",
+            "national insurance number",
+            "nat ins",
+            "n.i. number",
+            "ni number",
+            "ni no",
+            "ni num",
+            "ni",
+            "nino",
+            "nin",
+            "hmrc",
+            "payroll",
+            "employee",
+            "tax code",
+            "p45",
+            "p60",
+            "dwp",
+            "benefit",
+            "universal credit",
+            "date of birth",
+            "dob",
         ],
         &[
-            "order", "drawing", "part", "part no", "invoice", "model", "serial", "booking", "product", "sku", "tracking", "item", "stock",
-            "batch", "version", "ticket", "parcel", "asset", "catalogue",
+            "order",
+            "drawing",
+            "part",
+            "part no",
+            "invoice",
+            "model",
+            "serial",
+            "booking",
+            "product",
+            "sku",
+            "tracking",
+            "item",
+            "stock",
+            "batch",
+            "version",
+            "ticket",
+            "parcel",
+            "asset",
+            "catalogue",
         ],
     )
 }
@@ -77,7 +113,8 @@ fn prefix_kind(prefix: [u8; 2]) -> Option<Prefix> {
     if &prefix == b"qq" {
         return Some(Prefix::Example);
     }
-    let unused = prefix.iter().any(|letter| b"dfiquv".contains(letter)) || prefix[1] == b'o' || UNUSED.contains(&&prefix);
+    let unused =
+        prefix.iter().any(|letter| b"dfiquv".contains(letter)) || prefix[1] == b'o' || UNUSED.contains(&&prefix);
     (!unused).then_some(Prefix::Allocated)
 }
 

@@ -80,7 +80,9 @@ fn grouped(text: &[u8], start: usize, grouping: &[usize]) -> Option<Number> {
 fn is_joined(text: &[u8], beside: usize, beyond: Option<usize>) -> bool {
     let byte = text[beside];
     let beyond = beyond.and_then(|at| text.get(at));
-    is_word_byte(byte) || byte == b'_' || (matches!(byte, b'-' | b'.' | b'/' | b'+') && beyond.is_some_and(u8::is_ascii_digit))
+    is_word_byte(byte)
+        || byte == b'_'
+        || (matches!(byte, b'-' | b'.' | b'/' | b'+') && beyond.is_some_and(u8::is_ascii_digit))
 }
 
 pub(super) fn to_string(digits: &[u8]) -> String {
@@ -96,10 +98,23 @@ mod tests {
         let number = |text: &str| {
             read(text.as_bytes(), text.find('1').unwrap(), &[&[6], &[2, 4]]).map(|number| to_string(&number.digits))
         };
-        for good in ["123456", "(123456)", "no.123456.", "12 3456", "12-3456", "12-\n> 3456", "12 \r\n3456,", "12  3456"] {
+        for good in
+            ["123456", "(123456)", "no.123456.", "12 3456", "12-3456", "12-\n> 3456", "12 \r\n3456,", "12  3456"]
+        {
             assert_eq!(number(good).as_deref(), Some("123456"), "{good:?}");
         }
-        for bad in ["1234567", "a123456", "123456b", "9-123456", "123456-9", "12\t3456", "12,3456", "12--3456", "12\n\n3456", "12 34567"] {
+        for bad in [
+            "1234567",
+            "a123456",
+            "123456b",
+            "9-123456",
+            "123456-9",
+            "12\t3456",
+            "12,3456",
+            "12--3456",
+            "12\n\n3456",
+            "12 34567",
+        ] {
             assert_eq!(number(bad), None, "{bad:?}");
         }
         assert_eq!(gap_before(b"ab - 1", 5), 3);

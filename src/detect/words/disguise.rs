@@ -169,5 +169,8 @@ fn unleet(byte: u8, one: u8) -> u8 {
 
 /// Every letter drawn out to three or more comes down to `keep`.
 fn shortened(word: &[u8], keep: usize) -> Vec<u8> {
-    word.chunk_by(|a, b| a == b).flat_map(|chunk| &chunk[..if chunk.len() > 2 { keep } else { chunk.len() }]).copied().collect()
+    word.chunk_by(|a, b| a == b)
+        .flat_map(|chunk| &chunk[..if chunk.len() > 2 { keep } else { chunk.len() }])
+        .copied()
+        .collect()
 }

@@ -39,14 +39,14 @@ pub(crate) struct Entry {
     pub severity: u8,
 }
 
-const KEYS: [&str; 9] =
-    ["title", "language", "category", "severity", "source", "licence", "excerpt", "type", "note"];
+const KEYS: [&str; 9] = ["title", "language", "category", "severity", "source", "licence", "excerpt", "type", "note"];
 const LONGEST_ENTRY: usize = 200;
 
 impl WordList {
     /// All mistakes of the file at once.
     pub fn parse(file: &SourceFile) -> Result<Self, Vec<Mistake>> {
-        let mut reading = Reading { file, list: WordList { name: file.stem().into(), ..Default::default() }, ..Reading::new(file) };
+        let mut reading =
+            Reading { file, list: WordList { name: file.stem().into(), ..Default::default() }, ..Reading::new(file) };
         let mut in_head = true;
         let mut at = 0;
         for (index, line) in file.text.split('\n').enumerate() {
@@ -193,7 +193,8 @@ mod tests {
     #[test]
     fn every_mistake_has_its_line() {
         let mistakes =
-            parse("langauge: en\nseverity: awful\nno colon\n---\n[severity: mild\n!!!\nfine\n[colour: red]\n").unwrap_err();
+            parse("langauge: en\nseverity: awful\nno colon\n---\n[severity: mild\n!!!\nfine\n[colour: red]\n")
+                .unwrap_err();
         let lines: Vec<usize> = mistakes.iter().map(|mistake| mistake.line).collect();
         assert_eq!(lines, [1, 2, 3, 5, 6, 8]);
         assert_eq!(mistakes[1].span, 13..28);

@@ -3,7 +3,11 @@
 mod disguise;
 mod list;
 
-use super::{Detector, Hit, Mistake, SourceFile, fold::Folded, matcher::{Match, Matcher}};
+use super::{
+    Detector, Hit, Mistake, SourceFile,
+    fold::Folded,
+    matcher::{Match, Matcher},
+};
 use disguise::Starred;
 use list::WordList;
 use std::{collections::HashMap, sync::Arc};
@@ -142,8 +146,10 @@ impl Compiling {
     fn add(&mut self, list: &WordList, compiled: Option<Arc<List>>) {
         for entry in &list.entries {
             let number = self.entries.len() as u32;
-            let category =
-                entry.category.as_ref().map(|name| self.categories.entry(name.clone()).or_insert_with(|| name.as_str().into()).clone());
+            let category = entry
+                .category
+                .as_ref()
+                .map(|name| self.categories.entry(name.clone()).or_insert_with(|| name.as_str().into()).clone());
             for form in &entry.forms {
                 let folded = Folded::new(form).lower;
                 if compiled.is_some() && entry.severity > 1 {
@@ -184,7 +190,13 @@ fn masked(text: &str) -> String {
     let mut inside = false;
     let mask = |c: char| {
         let letter = c.is_alphanumeric();
-        let shown = if letter && inside { '*' } else if c.is_whitespace() { ' ' } else { c };
+        let shown = if letter && inside {
+            '*'
+        } else if c.is_whitespace() {
+            ' '
+        } else {
+            c
+        };
         inside = letter || (inside && !c.is_whitespace());
         shown
     };
@@ -196,7 +208,8 @@ mod tests {
     use super::*;
 
     fn words(text: &str, innocent: &str) -> Words {
-        let file = |path: &str, text: &str| SourceFile { path: path.into(), text: format!("language: en\n---\n{text}") };
+        let file =
+            |path: &str, text: &str| SourceFile { path: path.into(), text: format!("language: en\n---\n{text}") };
         Words::compile(&[file("birds.txt", text)], &[file("innocent.txt", innocent)]).unwrap()
     }
 
@@ -208,7 +221,8 @@ mod tests {
 
     #[test]
     fn forms_phrases_and_innocents() {
-        let words = words("[severity: strong]\nkite +s\nmoot, meet\nblue tit\ntit +s", "tit for tat\nlong tit hill\nkitemoot");
+        let words =
+            words("[severity: strong]\nkite +s\nmoot, meet\nblue tit\ntit +s", "tit for tat\nlong tit hill\nkitemoot");
         for (text, expected) in [
             ("Kites and KITE", &["Kites", "KITE"][..]),
             ("kitemark k1temoot meet", &["meet"]),
@@ -229,7 +243,8 @@ mod tests {
 
     #[test]
     fn a_later_list_of_the_same_name_extends_and_removes() {
-        let file = |path: &str, text: &str| SourceFile { path: path.into(), text: format!("language: en\n---\n{text}") };
+        let file =
+            |path: &str, text: &str| SourceFile { path: path.into(), text: format!("language: en\n---\n{text}") };
         let lists = [file("a/birds.txt", "kite\nrobin"), file("local/birds.txt", "- Kite\nauk")];
         let words = Words::compile(&lists, &[]).unwrap();
         assert_eq!(found(&words, "kite robin auk"), ["robin", "auk"]);
