@@ -215,7 +215,8 @@ mod tests {
 
     #[test]
     fn a_held_message_is_explained_to_its_sender() {
-        let letter = notices().held(&head(), &face("sam@ours.example", "Start date", "QQ ** ** ** C")).expect("a letter");
+        let letter =
+            notices().held(&head(), &face("sam@ours.example", "Start date", "QQ ** ** ** C")).expect("a letter");
         assert!(letter.envelope.sender.is_null());
         assert_eq!(letter.envelope.recipients[0].address.as_str(), "sam@ours.example");
         let message = mail_parser::MessageParser::default().parse(&letter.content).expect("a message");
@@ -223,7 +224,9 @@ mod tests {
         assert_eq!(message.header_raw("Auto-Submitted").map(str::trim), Some("auto-replied"));
         assert_eq!(message.header_raw("In-Reply-To").map(str::trim), Some("<one@ours.example>"));
         let text = message.body_text(0).expect("a text part");
-        for wanted in ["A-sensitive", "QQ ** ** ** C", "Encrypt the file and telephone the password.", "personal.uk-nino"] {
+        for wanted in
+            ["A-sensitive", "QQ ** ** ** C", "Encrypt the file and telephone the password.", "personal.uk-nino"]
+        {
             assert!(text.contains(wanted), "{wanted} is not in {text}");
         }
     }
