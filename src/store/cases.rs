@@ -101,6 +101,27 @@ impl CaseStore for Store {
     }
 }
 
+/// How much waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// Cases in state waiting.
+    pub cases: u64,
+    pub outbox_items: u64,
+}
+
+impl Store {
+    /// For the gauges.
+    pub async fn waiting(&self) -> Result<Waiting, StoreDown> {
+        let row =
+            sqlx::query("SELECT (SELECT count(*) FROM cases WHERE state = 'waiting'), (SELECT count(*) FROM outbox)")
+                .fetch_one(&self.inner.readers)
+                .await
+                .map_err(read_failed)?;
+        let count = |column| row.try_get::<i64, _>(column).map(|count| count as u64).map_err(read_failed);
+        Ok(Waiting { cases: count(0)?, outbox_items: count(1)? })
+    }
+}
+
 impl Inner {
     fn seal_case(&self, case: NewCase, outbox: &[OutboxItem]) -> Result<HeldCase, StoreDown> {
         let NewCase { mut head, face, message } = case;

@@ -5,7 +5,7 @@
 //! processes on the same files build one chain. After a failed sync nothing is written any more until a restart.
 
 use super::{
-    acts::{Act, Acted, Stop, primary_code},
+    acts::{Act, Acted, Stop, result_code},
     retry::{NewRecord, Records},
     schema::now,
 };
@@ -67,12 +67,22 @@ impl Health {
     /// A sync or a write failed: what is on the disk is not known until a restart looks.
     const FAILED: u8 = 2;
 
+    /// After a write that failed in the run before: nothing is written until `begin_service` has looked.
+    pub fn failed() -> Self {
+        Self(AtomicU8::new(Self::FAILED))
+    }
+
     pub fn is_well(&self) -> bool {
         self.0.load(Ordering::Acquire) == Self::WELL
     }
 
     pub fn has_failed(&self) -> bool {
         self.0.load(Ordering::Acquire) == Self::FAILED
+    }
+
+    /// The store was looked through and is whole.
+    pub fn restore(&self) {
+        self.set(Self::WELL);
     }
 
     fn set(&self, state: u8) {
@@ -156,8 +166,7 @@ impl Writer {
     async fn note_fault(&mut self, error: &sqlx::Error) {
         // Fails when SQLite has rolled back by itself, which is as good.
         let _ = sqlx::query("ROLLBACK").execute(&mut self.db).await;
-        // Busy, locked, full: nothing was written, and the next commit may well succeed.
-        if matches!(primary_code(error), Some(5 | 6 | 13)) {
+        if is_passing(error) {
             tracing::warn!(%error, "A commit did not come about; the store tries again with the next");
             self.health.set(Health::STRAINED);
             return;
@@ -272,6 +281,12 @@ impl Writer {
         .await?;
         Ok(())
     }
+}
+
+/// Nothing was committed, nothing is in doubt, and the next commit may well succeed: busy, locked, disk full, no
+/// room for the index of the write-ahead log (SQLITE_IOERR_SHMSIZE).
+fn is_passing(error: &sqlx::Error) -> bool {
+    matches!(result_code(error), Some(code) if matches!(code & 0xff, 5 | 6 | 13) || code == 4874)
 }
 
 fn json_rows<T>(rows: &[T], write_row: impl Fn(&mut String, &T) -> std::fmt::Result) -> String {

@@ -122,7 +122,7 @@ impl<C: Corridor> Door<C> {
             let reply = Reply::new(554, (5, 7, 1), "No service here for you");
             return self.turn_away(connection, client, "stranger", reply).await;
         };
-        Session::new(self, connection, client, peer, stop).run().await;
+        Session::new(self, connection, client, Arc::new(peer), stop).run().await;
     }
 
     async fn turn_away(&self, mut connection: Connection, client: IpAddr, reason: &'static str, reply: Reply) {

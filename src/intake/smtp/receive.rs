@@ -45,7 +45,7 @@ pub(super) async fn receive(
     loop {
         let input = connection.waiting();
         if unfit.is_none() {
-            unfit = make_room(&mut content, input.len(), most, &mut reservation).err();
+            unfit = make_room(&mut content, widest(peer, input.len()), most, &mut reservation).err();
         }
         let step = decoder.decode(input, &mut content);
         connection.consume(step.consumed);
@@ -71,10 +71,17 @@ pub(super) async fn receive(
     Ok((received, reservation))
 }
 
+/// The most that `bytes` of input can become: one CR or dot was held back, and a bare line end becomes two bytes.
+fn widest(peer: &Peer, bytes: usize) -> usize {
+    match peer.line_endings {
+        LineEndings::Strict => bytes + 1,
+        LineEndings::Normalise => 2 * bytes + 2,
+    }
+}
+
 /// Makes room for `coming` bytes more: nothing grows that is not reserved.
 fn make_room(content: &mut Vec<u8>, coming: usize, most: u64, reservation: &mut Reservation) -> Result<(), Unfit> {
-    // The decoder may write two bytes for one (normalising), and a CR or dot that it held back.
-    let needed = content.len() + 2 * coming + 2;
+    let needed = content.len() + coming;
     if needed <= content.capacity() {
         return Ok(());
     }

@@ -17,17 +17,20 @@ use crate::{
     intake::{Corridor, NextHop, RetryKey, Transaction},
     mail::{
         Door as Which, Envelope, ForwardPath, Origin, ReversePath,
-        wire::{Command, CommandError, Reply},
+        wire::{Command, CommandError, Reply, Verb},
     },
 };
 use std::{net::IpAddr, sync::Arc};
 use tokio::{sync::watch, time::timeout};
 
+/// How many times the recipients of one message a client may name without a message: lists have dead addresses.
+const OFFERS: usize = 10;
+
 pub(super) struct Session<C: Corridor> {
     door: Arc<Door<C>>,
     connection: Connection,
     client: IpAddr,
-    peer: Peer,
+    peer: Arc<Peer>,
     stop: watch::Receiver<bool>,
     /// What EHLO offered, or would have.
     offer: Offer,
@@ -35,8 +38,12 @@ pub(super) struct Session<C: Corridor> {
     name: Option<(String, bool)>,
     open: Option<Box<Open<C>>>,
     unheard: Option<Unheard<C>>,
+    /// MAIL was refused: what its client had already sent behind it is no error of the client's (RFC 2920 3.1).
+    refused: bool,
     errors: u32,
     idle_commands: u32,
+    /// RCPT commands since the last message.
+    offered: usize,
     messages: u32,
 }
 
@@ -107,7 +114,7 @@ impl<C: Corridor> Session<C> {
         door: Arc<Door<C>>,
         connection: Connection,
         client: IpAddr,
-        peer: Peer,
+        peer: Arc<Peer>,
         stop: watch::Receiver<bool>,
     ) -> Self {
         let offer = Offer::new(&door.settings.limits, &door.corridor.next_hop().extensions());
@@ -121,8 +128,10 @@ impl<C: Corridor> Session<C> {
             name: None,
             open: None,
             unheard: None,
+            refused: false,
             errors: 0,
             idle_commands: 0,
+            offered: 0,
             messages: 0,
         }
     }
@@ -132,7 +141,6 @@ impl<C: Corridor> Session<C> {
         // Whatever was open at the next hop is reset now, not after a client that takes its time to hang up.
         self.open = None;
         let client = self.client;
-        let quit = matches!(end, End::Quit);
         match end {
             End::Gone => return tracing::debug!(%client, messages = self.messages, "the client went without QUIT"),
             End::HangUp { reply, reason } => {
@@ -142,10 +150,9 @@ impl<C: Corridor> Session<C> {
             }
             End::Quit => tracing::debug!(%client, messages = self.messages, "the client is done"),
         }
-        let in_order = self.connection.close().await;
-        if let Some(unheard) = self.unheard.take()
-            && quit
-            && in_order
+        // A client that closed its side in order has read all (else its kernel would reset the connection).
+        if self.connection.close().await
+            && let Some(unheard) = self.unheard.take()
         {
             unheard.heard();
         }
@@ -211,7 +218,9 @@ impl<C: Corridor> Session<C> {
 
     async fn obey(&mut self, command: Command) -> Result<(), End> {
         if let Some(reply) = out_of_turn(self.stage(), command.verb()) {
-            return self.fault(reply).await;
+            // Behind a MAIL or RCPT that was refused, in the same group, that is no error.
+            let excused = self.refused || self.open.is_some();
+            return if excused { self.idle(reply) } else { self.fault(reply).await };
         }
         match command {
             Command::Ehlo(name) => self.ehlo(name),
@@ -221,6 +230,7 @@ impl<C: Corridor> Session<C> {
             Command::Data => self.data().await,
             Command::Rset => {
                 self.open = None;
+                self.refused = false;
                 self.idle(Reply::new(250, (2, 0, 0), "Reset"))
             }
             Command::Noop => self.idle(Reply::new(250, (2, 0, 0), "OK")),
@@ -264,6 +274,7 @@ impl<C: Corridor> Session<C> {
             return Err(End::early());
         }
         self.open = None;
+        self.refused = false;
         self.name = Some((name, extended));
         self.count_idle()
     }
@@ -273,13 +284,12 @@ impl<C: Corridor> Session<C> {
         let fresh = Offer::new(&self.door.settings.limits, &hop.extensions());
         let against = self.offer.against_sender(&sender).or_else(|| fresh.against_declared(&sender));
         if let Some(reply) = against.or_else(|| self.against_foreign(&sender)) {
-            self.refuse(&reply, "sender");
-            return Ok(());
+            return self.refuse_sender(&reply, "sender");
         }
         let Some(reservation) = self.door.budget.reserve(first_room(sender.size())) else {
-            self.refuse(&no_memory(), "memory");
-            return Ok(());
+            return self.refuse_sender(&no_memory(), "memory");
         };
+        self.refused = false;
         let upstream = hop.begin(sender.clone());
         let most = self.offer.size.min(fresh.size);
         let (waiting, accepted) = (Vec::new(), Vec::new());
@@ -298,9 +308,17 @@ impl<C: Corridor> Session<C> {
     /// Puts a recipient into the group, or refuses it in its turn.
     async fn rcpt(&mut self, recipient: ForwardPath) -> Result<(), End> {
         let most = self.door.settings.limits.recipients;
+        self.offered += 1;
+        if self.offered > OFFERS * most {
+            return Err(End::hang_up(421, (4, 7, 0), "Too many recipients without a message", "recipients"));
+        }
         let Some(open) = &mut self.open else {
-            let reply = out_of_turn(self.stage(), crate::mail::wire::Verb::Rcpt);
-            return self.fault(reply.unwrap_or_else(try_later)).await;
+            let reply = out_of_turn(self.stage(), Verb::Rcpt).unwrap_or_else(try_later);
+            if !self.refused {
+                return self.fault(reply).await;
+            }
+            self.connection.reply(&reply);
+            return Ok(());
         };
         let against = match open.accepted.len() + open.waiting.len() {
             recipients if recipients >= most => Some(Reply::new(452, (4, 5, 3), "Too many recipients")),
@@ -372,7 +390,7 @@ impl<C: Corridor> Session<C> {
                 let envelope = Envelope { sender, recipients: accepted };
                 let complete = Complete { origin: self.origin(), envelope, upstream, content, reservation };
                 let door = Arc::clone(&self.door);
-                let peer = self.peer.clone();
+                let peer = Arc::clone(&self.peer);
                 // On the heap: its state is large, and idle sessions must be small.
                 Box::pin(async move { hand_in(&door, &peer, complete).await }).await
             }
@@ -402,6 +420,7 @@ impl<C: Corridor> Session<C> {
         self.unheard = Some(Unheard { corridor: Arc::clone(&self.door.corridor), key, pipelined });
         self.messages += 1;
         self.idle_commands = 0;
+        self.offered = 0;
         self.connection.reply(&reply);
         self.connection.flush().await.map_err(|_| End::Gone)
     }
@@ -421,6 +440,12 @@ impl<C: Corridor> Session<C> {
     fn refuse(&mut self, reply: &Reply, reason: &'static str) {
         self.door.refused(reason);
         self.connection.reply(reply);
+    }
+
+    fn refuse_sender(&mut self, reply: &Reply, reason: &'static str) -> Result<(), End> {
+        self.refuse(reply, reason);
+        self.refused = true;
+        self.count_idle()
     }
 
     /// Answers a faulty command. Too many, and whoever it is does not speak SMTP.
