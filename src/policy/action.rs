@@ -121,16 +121,19 @@ impl Action {
 
 /// Reads `[then.ACTION]` of a rule file.
 pub fn action(file: &Table<'_>) -> Option<Action> {
-    let then = file.required("then")?;
-    let at = then.at();
-    let then = then.table()?;
-    let entries = then.entries();
     let wrong = |at, message: String| {
         let diagnostic = Diagnostic::new(file.source(), at, message);
         file.mistake(diagnostic.with_allowed(format!("allowed: {}", ACTIONS.join(", "))));
     };
+    let nothing = "`[then.ACTION]` is missing: the rule does nothing";
+    let Some(then) = file.value("then") else {
+        wrong(0..0, nothing.into());
+        return None;
+    };
+    let at = then.at();
+    let entries = then.table()?.entries();
     if entries.is_empty() {
-        wrong(at, "`[then.ACTION]` is missing: the rule does nothing".into());
+        wrong(at, nothing.into());
         return None;
     }
     let mut known = Vec::new();

@@ -177,8 +177,8 @@ fn clauses(file: &Table<'_>, policy: &Arc<str>) -> Vec<PolicyClause> {
         let enforced_by = table.texts("enforced-by");
         let served_by = table.value("served-by").map(|value| words(&value, &FEATURES)).unwrap_or_default();
         let needs = table.choice("needs", &[("internal-mail", Needs::InternalMail), ("journal", Needs::Journal)]);
-        let not_yet = table.value("not-yet").and(table.required_text("not-yet")).map(|text| text.value);
-        let excused = table.value("excused").and(table.required_text("excused")).map(|text| text.value);
+        let not_yet = table.filled_text("not-yet").map(|text| text.value);
+        let excused = table.filled_text("excused").map(|text| text.value);
         table.finish();
         let (Some(id), Some(text)) = (id, text) else { continue };
         if clauses.iter().any(|other| *other.clause.id == *id.value) {

@@ -5,8 +5,8 @@
 
 use super::{Facts, Tell, clause::Group, example::Example, judge::judge, rule::Rule, ruleset::Ruleset};
 use crate::{
-    detect::Scan,
-    diagnostic::Source,
+    detect::{DetectorSources, Detectors},
+    diagnostic::{Diagnostic, Diagnostics, Source},
     intake::{RetryKey, Submission},
     mail::{Address, Door, Envelope, ForwardPath, Message, Origin, ReversePath, SubmissionId},
 };
@@ -14,10 +14,11 @@ use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 use time::OffsetDateTime;
 
 /// What the tests need of the detectors.
+#[derive(Clone, Copy)]
 pub struct Detecting<'d> {
-    pub scan: &'d dyn Fn(&Message) -> Scan,
-    /// An entry of a word list, for `{words.NAME}` in a test's text.
-    pub sample: &'d dyn Fn(&str) -> Option<String>,
+    pub detectors: &'d Detectors,
+    /// What they were compiled from: an entry of a word list stands for `{words.NAME}` in a test's text.
+    pub sources: &'d DetectorSources,
 }
 
 /// One test and how it ended.
@@ -39,24 +40,24 @@ impl Proof {
 }
 
 /// Runs all tests of all rules, active or not.
-pub fn prove(ruleset: &Ruleset, detecting: &Detecting<'_>) -> Vec<Proof> {
+pub fn prove(ruleset: &Ruleset, detecting: Detecting<'_>) -> Vec<Proof> {
     ruleset.rules().iter().flat_map(|rule| prove_rule(rule, detecting)).collect()
 }
 
 /// Runs the tests of one rule.
-pub fn prove_rule(rule: &Rule, detecting: &Detecting<'_>) -> Vec<Proof> {
+pub fn prove_rule(rule: &Rule, detecting: Detecting<'_>) -> Vec<Proof> {
     let Some(alone) = group().map(|group| Ruleset::alone(rule, group)) else { return Vec::new() };
     rule.examples.iter().map(|example| prove_one(rule, example, &alone, detecting)).collect()
 }
 
 /// The rules whose tests fail, as mistakes of their files: a set with one is not taken.
-pub fn failures(ruleset: &Ruleset, detecting: &Detecting<'_>) -> crate::diagnostic::Diagnostics {
-    let mut diagnostics = crate::diagnostic::Diagnostics::default();
+pub fn failures(ruleset: &Ruleset, detecting: Detecting<'_>) -> Diagnostics {
+    let mut diagnostics = Diagnostics::default();
     for proof in prove(ruleset, detecting).iter().filter(|proof| !proof.holds()) {
         let Some(rule) = ruleset.rules().iter().find(|rule| rule.name == proof.rule) else { continue };
         let expected = if proof.expected { "match" } else { "no match" };
         let message = format!("the test `{}` fails: expected {expected}", proof.test);
-        let diagnostic = crate::diagnostic::Diagnostic::new(&rule.source, place(&rule.source, &proof.test), message);
+        let diagnostic = Diagnostic::new(&rule.source, place(&rule.source, &proof.test), message);
         diagnostics.push(diagnostic.with_allowed(proof.because.join("; ")));
     }
     diagnostics
@@ -75,9 +76,9 @@ fn group() -> Option<Group> {
     Some(group)
 }
 
-fn prove_one(rule: &Rule, example: &Example, alone: &Ruleset, detecting: &Detecting<'_>) -> Proof {
+fn prove_one(rule: &Rule, example: &Example, alone: &Ruleset, detecting: Detecting<'_>) -> Proof {
     let submission = submission(rule, example, detecting);
-    let scan = (detecting.scan)(&submission.message);
+    let scan = detecting.detectors.scan(&submission.message);
     let thread_shares = if example.thread_shares { Tell::Yes } else { Tell::No };
     let facts = Facts { now: submission.received_at, thread_shares };
     let verdict = judge(&submission, &scan, &facts, alone);
@@ -105,8 +106,8 @@ fn prove_one(rule: &Rule, example: &Example, alone: &Ruleset, detecting: &Detect
 }
 
 /// The test's message as if one of ours had just handed it in.
-fn submission(rule: &Rule, example: &Example, detecting: &Detecting<'_>) -> Submission {
-    let written = example.write(rule.recipient_limit().unwrap_or(0), detecting.sample);
+fn submission(rule: &Rule, example: &Example, detecting: Detecting<'_>) -> Submission {
+    let written = example.write(rule.recipient_limit().unwrap_or(0), &|name| detecting.sources.sample(name));
     let path = |address| ForwardPath { address, parameters: Vec::new() };
     Submission {
         id: SubmissionId::from_bytes([0; 16]),

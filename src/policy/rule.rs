@@ -141,26 +141,24 @@ pub fn parse(source: &Source, diagnostics: &mut Diagnostics) -> Option<Rule> {
         let advice = file.text("advice").map(|advice| advice.value).unwrap_or_default();
         let mut asked = Asked::new();
         let when = file.required("when").and_then(|when| when.table());
-        let when = when.map(|when| (when.at(), when::conditions(&when, &mut asked)));
+        if let Some(when) = when.as_ref().filter(|when| when.is_empty()) {
+            file.mistake_at(when.at(), "[when] has no condition: the rule would match every message");
+        }
+        let when = when.map(|when| when::conditions(&when, &mut asked));
         let unless = file.table("unless").map(|unless| when::conditions(&unless, &mut asked)).unwrap_or_default();
         let action = action::action(file);
         let has_limit = |conditions: &[Condition]| {
             conditions.iter().any(|c| c.figures().iter().any(|(name, _)| name.ends_with("recipients-over")))
         };
-        let limited = when.as_ref().is_some_and(|(_, conditions)| has_limit(conditions));
+        let limited = when.as_ref().is_some_and(|conditions| has_limit(conditions));
         let examples: Vec<Example> =
             file.tables("test").iter().filter_map(|test| example::parse(test, limited)).collect();
-        if let Some((at, conditions)) = &when
-            && conditions.is_empty()
-        {
-            file.mistake_at(at.clone(), "[when] has no condition: the rule would match every message");
-        }
         if let Some(mode) = &mode
             && mode.value == Mode::Enforce
         {
             prove_both(file, mode, &examples);
         }
-        let (action, (_, when)) = (action?, when?);
+        let (action, when) = (action?, when?);
         let mut conditions = Vec::new();
         if action.is_ours_alone() {
             conditions.push((Section::Always, Condition::AuthorIsOurs));
