@@ -1,1 +1,78 @@
 //! The corridor: one submission from door to door.
+//!
+//! `intake -> mail (parsed once, at the door) -> detect (scanned once) -> policy (judged once) -> delivery -> answer`,
+//! the book written on the way. Every doubt about the world is 451; a fault of the message is *unread*, at once.
+
+mod carry;
+mod scan;
+
+use crate::{
+    audit::{Event, What},
+    config::Loaded,
+    delivery::{
+        late::{Late, LateAnswers},
+        notice::Notices,
+        relay::{Relay, RelayTransaction},
+    },
+    intake::{Answer, Corridor, RetryBook, RetryKey, Submission},
+    keys::{KeyedHash, Keys, Purpose},
+    policy::{self, Disposition, FactSource, Verdict},
+    store::Store,
+};
+use arc_swap::ArcSwap;
+use std::sync::Arc;
+use time::OffsetDateTime;
+use tokio::{sync::Notify, time::Instant};
+
+/// The rooms, wired.
+pub struct Gateway {
+    /// The active ruleset, detectors and settings: swapped whole on reload, so that each message is judged by one set.
+    loaded: ArcSwap<Loaded>,
+    relay: Relay,
+    store: Store,
+    notices: Notices,
+    late: Arc<LateAnswers>,
+    scanners: scan::Pool,
+    lookup: KeyedHash,
+    /// Wakes the outbox worker when something was put into it.
+    outbox: Arc<Notify>,
+}
+
+impl Corridor for Gateway {
+    type NextHop = Relay;
+
+    fn next_hop(&self) -> &Relay {
+        &self.relay
+    }
+
+    async fn walk(&self, submission: Submission, upstream: RelayTransaction) -> Answer {
+        let started = Instant::now();
+        let answer_by = started + submission.answer_within;
+        if let Some(answer) = self.answered_before(&submission, answer_by).await {
+            return answer;
+        }
+        let loaded = self.loaded.load_full();
+        if submission.passed.is_some() || policy::is_incoming(&submission, &loaded.ruleset) {
+            return self.pass(submission, upstream, answer_by).await;
+        }
+        let scan = self.scanners.scan(&loaded.detectors, &submission).await;
+        let facts = self.store.facts(policy::fact_query(&submission)).await;
+        let verdict = policy::judge(&submission, &scan, &facts, &loaded.ruleset);
+        let made = self.scanners.make(&submission, &verdict).await;
+        let verdict = carry::with_fallbacks(verdict, &made);
+        match (verdict.cannot_tell, verdict.disposition()) {
+            (Some(reason), _) => self.cannot_tell(&submission, reason).await,
+            (None, Disposition::Relay) => self.relay(submission, upstream, verdict, made, answer_by).await,
+            (None, Disposition::Return) => self.give_back(&submission, &verdict).await,
+            (None, Disposition::Hold) => self.hold(submission, verdict).await,
+        }
+    }
+
+    fn confirmed(&self, key: RetryKey) {
+        self.store.confirm(key);
+    }
+
+    fn unconfirmed(&self, key: RetryKey) {
+        self.store.unconfirmed(key);
+    }
+}

@@ -1,3 +1,8 @@
 //! Arguments in.
 
-fn main() {}
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    outgate::cli::run(outgate::cli::Arguments::parse())
+}

@@ -4,12 +4,16 @@
 //! delivery reports. Never: a 250 of our own for what the next hop has not taken, a bounce for what we did
 //! not accept.
 
+pub mod late;
+pub mod notice;
+pub mod outbox;
 pub mod relay;
+pub mod report;
 
 use crate::{
     audit::Event,
     intake::StoreDown,
-    mail::{SubmissionId, wire::Reply},
+    mail::wire::Reply,
     quarantine::{OutboxItem, State},
 };
 use std::future::Future;
@@ -27,7 +31,7 @@ pub struct Leased {
 }
 
 /// What became of an attempt.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Attempt {
     /// All recipients are done (delivered, or failed and reported): the item is gone.
     Done,
@@ -60,6 +64,3 @@ pub struct RecipientOutcome {
     pub recipient: crate::mail::ForwardPath,
     pub reply: Reply,
 }
-
-/// Marks an unused id type as ours.
-pub type ItemId = SubmissionId;

@@ -3,8 +3,25 @@
 //! In: a `Message`. Out: a `Scan` of findings, and what could not be read or could be read in two ways. Never: a
 //! verdict, I/O, a found value in clear outside the masked excerpt.
 
+mod encryption;
+mod fold;
+mod json;
+mod matcher;
+mod patterns;
+mod personal;
+mod scan;
+mod sources;
+mod words;
+
+pub use json::{scan_message_json, scan_text_json};
+pub use sources::{DetectorSources, Mistake, SourceFile};
+
 use crate::mail::{Ambiguity, PartId, Protection, Unread, Zone};
-use std::{ops::Range, sync::Arc};
+use std::{
+    hash::{BuildHasher, RandomState},
+    ops::Range,
+    sync::{Arc, OnceLock},
+};
 
 /// What was found in one message.
 #[derive(Clone, Debug, Default)]
@@ -54,4 +71,67 @@ pub struct Finding {
     pub value: u64,
     /// 0 to 1.
     pub score: f32,
+}
+
+/// All detectors, compiled: immutable, shared by `Arc`, replaced as a whole at a reload.
+pub struct Detectors {
+    words: words::Words,
+    patterns: patterns::Patterns,
+    personal: personal::Personal,
+}
+
+impl Detectors {
+    /// All mistakes of all files at once.
+    pub fn compile(sources: &DetectorSources) -> Result<Self, Vec<Mistake>> {
+        let words = words::Words::compile(&sources.word_lists, &sources.innocent);
+        let patterns = patterns::Patterns::compile(&sources.patterns);
+        match (words, patterns) {
+            (Ok(words), Ok(patterns)) => Ok(Self { words, patterns, personal: personal::Personal::new() }),
+            (words, patterns) => {
+                Err(words.err().into_iter().flatten().chain(patterns.err().into_iter().flatten()).collect())
+            }
+        }
+    }
+
+    /// The names of all detectors, sorted: what a rule may ask for.
+    pub fn names(&self) -> Vec<&str> {
+        let all = self.words.detectors().chain(self.patterns.detectors()).chain(self.personal.detectors());
+        let mut names: Vec<&str> = all.map(|detector| &*detector.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+}
+
+/// A detector's two names.
+#[derive(Debug)]
+struct Detector {
+    /// In rules and in `check`: `personal.uk-nino`.
+    name: Arc<str>,
+    /// In `scan`: `UK_NINO`.
+    kind: Arc<str>,
+}
+
+impl Detector {
+    fn new(name: &str, kind: &str) -> Arc<Self> {
+        Arc::new(Self { name: name.into(), kind: kind.into() })
+    }
+}
+
+/// A finding in a stretch of text, before it is known where in a message that stands.
+struct Hit {
+    detector: Arc<Detector>,
+    category: Option<Arc<str>>,
+    severity: u8,
+    /// Bytes of the text that was scanned.
+    range: Range<usize>,
+    excerpt: String,
+    value: u64,
+    score: f32,
+}
+
+/// Under a key of this process: two findings of one value are the same, and the hash says nothing elsewhere.
+fn value_hash(detector: &str, normalised: &[u8]) -> u64 {
+    static KEY: OnceLock<RandomState> = OnceLock::new();
+    KEY.get_or_init(RandomState::new).hash_one((detector, normalised))
 }

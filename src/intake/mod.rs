@@ -3,7 +3,10 @@
 //! In: bytes on a connection. Out: a `Submission`, for which the corridor gives an `Answer` back. Never: judging,
 //! storing, or a 250 that nobody stands behind.
 
+mod network;
 pub mod smtp;
+
+pub use network::{Network, NetworkError};
 
 use crate::mail::{Envelope, ForwardPath, Message, Origin, ReversePath, SubmissionId, edit::Applied, wire::Reply};
 use std::{future::Future, sync::Arc, time::Duration};
@@ -95,7 +98,7 @@ pub struct Extensions {
 }
 
 /// One transaction at the next hop, leased for one client transaction. Drop resets it.
-pub trait Transaction: Send {
+pub trait Transaction: Send + 'static {
     /// Offers recipients to the hop in one pipelined group (with MAIL in front, the first time); one answer for
     /// each, in order. Hop unreachable: 250 for each, and the transaction is blind. `RcptAnswer` keeps the hop's class.
     fn recipients(&mut self, batch: &[ForwardPath]) -> impl Future<Output = Vec<Reply>> + Send;

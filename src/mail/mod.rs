@@ -4,14 +4,28 @@
 //! `Edit`. Never: I/O, a re-serialised message, a changed byte outside `edit::apply`. Imports no room.
 
 mod address;
+mod charset;
+pub mod check;
+mod doubt;
 pub mod edit;
+mod encoded_word;
 mod envelope;
+mod header;
+mod html_entities;
+mod html_text;
 mod id;
+mod mailboxes;
 mod message;
 mod origin;
 mod part;
+mod part_header;
+mod reading;
+mod scan;
+mod source_map;
 mod text;
+mod transfer;
 pub mod wire;
+mod zones;
 
 pub use address::{Address, AddressError};
 pub use edit::Edit;

@@ -1,5 +1,6 @@
 //! The text of a part as its reader sees it, with the way back to the original bytes.
 
+use super::source_map::SourceMap;
 use std::ops::Range;
 
 /// Whose words a stretch of text is.
@@ -19,67 +20,43 @@ pub enum Zone {
 #[derive(Clone, Debug, Default)]
 pub struct Text {
     pub text: String,
-    /// Sorted pieces that cover `text`: where each begins in `text` and which bytes it came from.
-    pieces: Vec<Piece>,
+    map: SourceMap,
     /// Sorted, without gaps, covering `text`.
     zones: Vec<(Range<usize>, Zone)>,
 }
 
-#[derive(Clone, Debug)]
-struct Piece {
-    at: usize,
-    source: Range<usize>,
-    /// One byte of text for each byte of source: offsets inside the piece map one to one.
-    verbatim: bool,
-}
-
 impl Text {
+    /// Text that a decoder has written together with its map.
+    pub(super) fn mapped(text: String, map: SourceMap) -> Self {
+        debug_assert_eq!(text.len(), map.len());
+        Self { text, map, zones: Vec::new() }
+    }
+
     /// Adds text that stands in the message as it is, byte for byte.
     pub fn push_verbatim(&mut self, text: &str, source_start: usize) {
-        if text.is_empty() {
-            return;
-        }
-        let source = source_start..source_start + text.len();
-        if let Some(last) = self.pieces.last_mut()
-            && last.verbatim
-            && last.source.end == source.start
-            && last.at + (last.source.end - last.source.start) == self.text.len()
-        {
-            last.source.end = source.end;
-        } else {
-            self.pieces.push(Piece { at: self.text.len(), source, verbatim: true });
-        }
+        self.map.push_verbatim(text.len(), source_start);
         self.text.push_str(text);
     }
 
     /// Adds text that was decoded from `source`.
     pub fn push_decoded(&mut self, text: &str, source: Range<usize>) {
-        if text.is_empty() {
-            return;
-        }
-        self.pieces.push(Piece { at: self.text.len(), source, verbatim: false });
+        self.map.push_whole(text.len(), source);
         self.text.push_str(text);
     }
 
     /// The bytes of the message from which `range` of the text came.
     pub fn source(&self, range: Range<usize>) -> Range<usize> {
-        if self.pieces.is_empty() {
-            return 0..0;
-        }
-        let start = self.source_of(range.start).start;
-        let end = if range.end > range.start { self.source_of(range.end - 1).end } else { start };
-        start..end.max(start)
+        self.map.source(range)
     }
 
-    fn source_of(&self, offset: usize) -> Range<usize> {
-        let index = self.pieces.partition_point(|piece| piece.at <= offset).saturating_sub(1);
-        let piece = &self.pieces[index];
-        if piece.verbatim {
-            let at = (piece.source.start + offset.saturating_sub(piece.at)).min(piece.source.end);
-            at..(at + 1).min(piece.source.end)
-        } else {
-            piece.source.clone()
-        }
+    /// Adds text that a decoder has written together with its map.
+    pub(super) fn append(&mut self, text: &str, map: SourceMap) {
+        self.map.extend(map);
+        self.text.push_str(text);
+    }
+
+    pub(super) fn into_parts(self) -> (String, SourceMap) {
+        (self.text, self.map)
     }
 
     /// The zone of the character at `offset`.

@@ -3,6 +3,7 @@
 //! In: a held submission with its verdict; a person's decision. Out: a durable case; what must be sent because of a
 //! decision. Never: a case that is half there, a decision on a case that changed in the meantime.
 
+mod admit;
 pub mod decide;
 
 use crate::{

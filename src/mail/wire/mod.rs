@@ -3,6 +3,16 @@
 //! In: bytes in any chunks. Out: parsed commands and replies, message bytes. Never: a socket, a bare CR, LF or
 //! NUL written out.
 
+mod command;
+mod data;
+mod line;
 mod reply;
+mod reply_parser;
+mod stuff;
 
+pub use command::{Command, CommandError, Verb};
+pub use data::{Blemishes, DataDecoder, Decoded, LineEndings};
+pub use line::{LineSplitter, Split};
 pub use reply::{EnhancedCode, Reply};
+pub use reply_parser::{ReplyError, ReplyParser};
+pub use stuff::{NotWire, Pieces, WireBody};

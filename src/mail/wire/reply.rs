@@ -37,6 +37,14 @@ impl Reply {
         Self { code, enhanced, lines }
     }
 
+    /// A reply as the parser read it: its text is clean and within the parser's bounds.
+    pub(super) fn read(code: u16, enhanced: Option<EnhancedCode>, mut lines: Vec<String>) -> Self {
+        if lines.is_empty() {
+            lines.push(String::new());
+        }
+        Self { code, enhanced, lines }
+    }
+
     pub fn code(&self) -> u16 {
         self.code
     }

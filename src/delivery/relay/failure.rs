@@ -1,0 +1,169 @@
+//! Whose fault: what went wrong towards the next hop, and what the client is told of it.
+//!
+//! | what happened | who is told what |
+//! |---|---|
+//! | no TCP connection, name not found, closed or silent before any reply that says no | nobody knows the hop's mind: the transaction is *blind*, 250 2.1.5 |
+//! | banner, EHLO or STARTTLS refused or garbled, TLS failed, no STARTTLS where it is required, bytes behind STARTTLS | ours: 451 4.3.0 and an alert |
+//! | no connection free in time | ours: 451 4.3.2 |
+//! | 530, 535, 538 anywhere (it wants us to log in or encrypt) | ours: 451 4.3.0 and an alert |
+//! | 421 anywhere (it closes) | 451, text of the hop |
+//! | any other refusal of MAIL, RCPT, DATA or the message | the hop's own answer |
+//! | a reply that makes no sense (3xx to MAIL, not SMTP) | ours: 451 4.3.0 and an alert |
+
+use crate::mail::wire::{Reply, ReplyError};
+
+/// Where in the session something went wrong. Names a metric's label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Connect,
+    Banner,
+    Ehlo,
+    StartTls,
+    Mail,
+    Rcpt,
+    Data,
+    Message,
+}
+
+impl Step {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Step::Connect => "connect",
+            Step::Banner => "banner",
+            Step::Ehlo => "ehlo",
+            Step::StartTls => "starttls",
+            Step::Mail => "mail",
+            Step::Rcpt => "rcpt",
+            Step::Data => "data",
+            Step::Message => "message",
+        }
+    }
+}
+
+/// A reply that did not come.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Lost {
+    #[error("the connection ended: {0}")]
+    Closed(std::io::ErrorKind),
+    #[error("no whole reply within the time limit")]
+    Silent,
+    #[error("{0}")]
+    Garbled(#[from] ReplyError),
+}
+
+/// Why no session could be opened.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// Nobody knows what the hop would say.
+    #[error("not reachable ({}): {kind}", step.as_str())]
+    Unreachable { step: Step, kind: std::io::ErrorKind },
+    #[error("{} refused with {code}", step.as_str())]
+    Refused { step: Step, code: u16 },
+    #[error("{}: {error}", step.as_str())]
+    Garbled { step: Step, error: ReplyError },
+    #[error("TLS failed: {0}")]
+    Handshake(std::io::Error),
+    #[error("TLS is required and the hop does not offer STARTTLS")]
+    NoStartTls,
+    #[error("bytes in clear behind the answer to STARTTLS")]
+    Injected,
+    #[error("no connection became free in time")]
+    Busy,
+}
+
+impl Failure {
+    pub fn lost(step: Step, lost: Lost) -> Self {
+        match lost {
+            Lost::Closed(kind) => Failure::Unreachable { step, kind },
+            Lost::Silent => Failure::Unreachable { step, kind: std::io::ErrorKind::TimedOut },
+            Lost::Garbled(error) => Failure::Garbled { step, error },
+        }
+    }
+
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Failure::Unreachable { .. })
+    }
+
+    pub fn reply(&self) -> Reply {
+        match self {
+            Failure::Busy => {
+                Reply::new(451, (4, 3, 2), "All connections to the next mail server are in use, try later")
+            }
+            _ => ours(),
+        }
+    }
+
+    /// Counts it, and tells the administrator what only they can mend.
+    pub fn report(&self) {
+        let step = match self {
+            Failure::Unreachable { step, .. } | Failure::Refused { step, .. } | Failure::Garbled { step, .. } => *step,
+            Failure::Handshake(_) | Failure::NoStartTls | Failure::Injected => Step::StartTls,
+            Failure::Busy => Step::Connect,
+        };
+        count(step, if self.is_unreachable() { "unreachable" } else { "refused" });
+        if self.is_unreachable() {
+            tracing::warn!(failure = %self, "the next hop cannot be reached");
+        } else {
+            tracing::error!(failure = %self, "the next hop cannot be used: mail waits at its senders with 451");
+        }
+    }
+}
+
+pub(super) fn count(step: Step, kind: &'static str) {
+    metrics::counter!("outgate_relay_failures_total", "step" => step.as_str(), "kind" => kind).increment(1);
+}
+
+/// What a stranger hears of a fault of ours.
+pub(super) fn ours() -> Reply {
+    Reply::new(451, (4, 3, 0), "The mail cannot be passed on at the moment, try later")
+}
+
+/// The reply to pass on for one of the hop's: its class kept, unless the fault is ours or the hop is closing.
+pub(super) fn passed_on(reply: Reply, step: Step) -> Reply {
+    match reply.code() {
+        530 | 535 | 538 => {
+            count(step, "login");
+            let (code, step) = (reply.code(), step.as_str());
+            tracing::error!(code, step, "the next hop wants a login or TLS: mail waits at its senders with 451");
+            ours()
+        }
+        421 => {
+            count(step, "closing");
+            let text = reply.lines().join("\n");
+            Reply::new(451, reply.enhanced().unwrap_or((4, 3, 2)), &text)
+        }
+        300..=399 => {
+            count(step, "garbled");
+            let (code, step) = (reply.code(), step.as_str());
+            tracing::error!(code, step, "the next hop gives a reply that makes no sense here");
+            ours()
+        }
+        _ => reply,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_are_kept_and_faults_are_ours() {
+        for (code, passed) in [
+            (250, 250),
+            (251, 251),
+            (354, 451),
+            (421, 451),
+            (450, 450),
+            (452, 452),
+            (530, 451),
+            (535, 451),
+            (538, 451),
+            (550, 550),
+            (554, 554),
+        ] {
+            assert_eq!(passed_on(Reply::plain(code, "text"), Step::Rcpt).code(), passed, "{code}");
+        }
+        let closing = passed_on(Reply::new(421, (4, 7, 0), "busy"), Step::Mail);
+        assert_eq!((closing.enhanced(), closing.lines()), (Some((4, 7, 0)), &["busy".to_string()][..]));
+    }
+}

@@ -1,0 +1,154 @@
+//! The relay client: our side of SMTP towards the next hop.
+//!
+//! A connection is leased at a transaction's first RCPT and belongs to it alone. MAIL and the first recipients go in
+//! one write, DATA in one, a small message with its final dot in one: three round trips a message, since the verdict
+//! falls between them. `failure` says whose fault is what, and when a transaction is blind.
+
+mod connection;
+mod failure;
+mod offering;
+mod offers;
+mod pool;
+mod session;
+mod settings;
+mod stream;
+mod tls;
+mod transaction;
+
+pub use settings::{Limits, RelaySettings, TlsMode};
+pub use tls::SettingsError;
+pub use transaction::RelayTransaction;
+
+use super::RecipientOutcome;
+use crate::{
+    intake::{Extensions, NextHop, Transaction},
+    mail::{Envelope, Message, ReversePath, wire::Reply},
+};
+use pool::{Pool, Want};
+use std::{borrow::Cow, sync::Arc};
+use tokio::time::Instant;
+
+/// What became of a message given to the next hop.
+#[derive(Debug)]
+pub enum Sent {
+    /// The next hop's final reply, class kept (421 and faults of ours already made 451).
+    Replied(Reply),
+    /// Nothing was sent, or nothing that the hop acknowledged: 451.
+    NotSent(Reply),
+    /// The final dot was sent and the connection lost before the reply: the hop may have the message. 451, and
+    /// never sent again by the relay itself.
+    Unknown(Reply),
+    /// Our clock ended first: 451 to the client now; the true answer comes here, or None when it was lost.
+    Late(tokio::sync::oneshot::Receiver<Option<Reply>>),
+}
+
+/// A message on its way out: our Received header, and the bytes behind it. Cheap to make and to clone.
+#[derive(Clone)]
+pub struct Outgoing {
+    trace: Arc<[u8]>,
+    content: Content,
+}
+
+#[derive(Clone)]
+enum Content {
+    Message(Message),
+    Bytes(Arc<Vec<u8>>),
+}
+
+impl Outgoing {
+    /// A message that no rule edited.
+    pub fn untouched(trace: Arc<[u8]>, message: Message) -> Self {
+        Self { trace, content: Content::Message(message) }
+    }
+
+    /// Bytes that were made by edits or by us, behind `trace`, which may be empty.
+    pub fn edited(trace: Arc<[u8]>, bytes: impl Into<Arc<Vec<u8>>>) -> Self {
+        Self { trace, content: Content::Bytes(bytes.into()) }
+    }
+
+    fn content(&self) -> Cow<'_, [u8]> {
+        match &self.content {
+            Content::Message(message) => message.read(0..message.len()),
+            Content::Bytes(bytes) => Cow::Borrowed(bytes),
+        }
+    }
+}
+
+/// Sizes only.
+impl std::fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Outgoing {{ {} + {} bytes }}", self.trace.len(), self.content().len())
+    }
+}
+
+/// The next hop. Cheap to clone; clones share their connections.
+#[derive(Clone)]
+pub struct Relay {
+    pool: Arc<Pool>,
+}
+
+/// Nobody knows what the next hop would have said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the next hop cannot be reached")]
+pub struct Unreachable;
+
+impl Relay {
+    pub fn new(settings: RelaySettings) -> Result<Self, SettingsError> {
+        Ok(Self { pool: Arc::new(Pool::new(settings)?) })
+    }
+
+    /// Connects in the background, so that the first client sees the hop's own extensions and meets an open
+    /// connection. Needs a runtime.
+    pub fn warm_up(&self) {
+        let pool = self.pool.clone();
+        tokio::spawn(async move {
+            if let Ok(lease) = pool.lease(Want::Any, pool.settings.limits.connect).await {
+                lease.give_back();
+            }
+        });
+    }
+
+    /// Delivers to all recipients of an outbox item in one transaction; one outcome for each, in order. An outcome
+    /// that the hop did not tell (lost behind the final dot) is 451: for mail that we answered 250 to, twice is
+    /// better than never.
+    pub async fn deliver(
+        &self,
+        envelope: &Envelope,
+        outgoing: Outgoing,
+        answer_by: Instant,
+    ) -> Result<Vec<RecipientOutcome>, Unreachable> {
+        let mut transaction = self.begin(envelope.sender.clone());
+        let mut replies = transaction.recipients(&envelope.recipients).await;
+        if transaction.is_blind() {
+            return Err(Unreachable);
+        }
+        if replies.iter().any(Reply::is_positive) {
+            let answer = match transaction.send(outgoing, answer_by).await {
+                Sent::Replied(reply) | Sent::NotSent(reply) | Sent::Unknown(reply) => reply,
+                Sent::Late(receiver) => receiver.await.ok().flatten().unwrap_or_else(failure::ours),
+            };
+            for reply in replies.iter_mut().filter(|reply| reply.is_positive()) {
+                reply.clone_from(&answer);
+            }
+        }
+        let outcomes = envelope.recipients.iter().cloned().zip(replies);
+        Ok(outcomes.map(|(recipient, reply)| RecipientOutcome { recipient, reply }).collect())
+    }
+
+    /// Says good-bye on all idle connections. Transactions in hand go on.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+impl NextHop for Relay {
+    type Transaction = RelayTransaction;
+
+    fn extensions(&self) -> Extensions {
+        self.pool.extensions()
+    }
+
+    fn begin(&self, sender: ReversePath) -> RelayTransaction {
+        RelayTransaction::new(self.pool.clone(), sender)
+    }
+}

@@ -1,0 +1,290 @@
+//! Carrying a verdict out, in the order that loses nothing (DESIGN, the walk, 5): what policy demands is durable
+//! before the dot goes upstream; what happened is durable before the client hears of it.
+
+use super::Gateway;
+use crate::{
+    audit::{Book, Event, What},
+    delivery::{
+        late::Late,
+        relay::{Outgoing, RelayTransaction, Sent},
+    },
+    intake::{Answer, RetryBook, RetryKey, Submission},
+    mail::{Message, SubmissionId, wire::Reply},
+    policy::{
+        self, Category, Disposition, FactQuery, Fallback, Ground, Mode, Verdict,
+        planned::{Made, Unmade},
+    },
+    quarantine::{CaseStore, Letter, NewCase, NoticeWriter},
+    store::Entry,
+};
+use std::sync::Arc;
+use time::OffsetDateTime;
+use tokio::time::Instant;
+
+/// Individual notices of holds to one sender in an hour; above it they are joined into one.
+const TOLD_AN_HOUR: u32 = 5;
+
+impl Gateway {
+    /// A retry of what was answered before, while that answer may not have been heard.
+    pub(super) async fn answered_before(&self, submission: &Submission, answer_by: Instant) -> Option<Answer> {
+        match self.late.answer(submission.retry_key, answer_by).await {
+            Some(Late::Answered(reply)) => return Some(Answer::Relayed(reply)),
+            Some(_) => return Some(Answer::TryLater),
+            None => {}
+        }
+        match self.store.answer(submission.retry_key).await {
+            Ok(None) => None,
+            Ok(Some(reply)) => {
+                tracing::info!(submission = %submission.id, "a retry was answered from its record");
+                Some(Answer::Relayed(reply))
+            }
+            Err(_) => Some(self.try_later(submission, "the store does not answer")),
+        }
+    }
+
+    /// Incoming mail and our own injected mail: not judged, not changed, counted.
+    pub(super) async fn pass(&self, submission: Submission, upstream: RelayTransaction, answer_by: Instant) -> Answer {
+        let events = vec![self.received(&submission, true)];
+        self.count("passed", &submission);
+        self.send(submission, upstream, None, events, Vec::new(), answer_by).await
+    }
+
+    /// Relays, edited or as it came.
+    pub(super) async fn relay(
+        &self,
+        submission: Submission,
+        upstream: RelayTransaction,
+        verdict: Verdict,
+        made: Made,
+        answer_by: Instant,
+    ) -> Answer {
+        let mut events = self.judged(&submission, &verdict);
+        if rests_on_findings(&verdict) {
+            // The book entry is durable before the dot goes upstream.
+            if self.store.append(std::mem::take(&mut events)).await.is_err() {
+                return self.try_later(&submission, "the store does not answer");
+            }
+        }
+        self.count("relay", &submission);
+        let edits = made.applied.as_ref().map_or(Vec::new(), |applied| {
+            applied.changes.iter().map(|change| change.kind.to_string()).collect()
+        });
+        let bytes = made.applied.map(|applied| applied.bytes);
+        self.send(submission, upstream, bytes, events, edits, answer_by).await
+    }
+
+    /// The message, or its edited bytes, to the next hop; then the record; then the answer.
+    async fn send(
+        &self,
+        submission: Submission,
+        upstream: RelayTransaction,
+        edited: Option<Vec<u8>>,
+        events: Vec<Event>,
+        edits: Vec<String>,
+        answer_by: Instant,
+    ) -> Answer {
+        let trace = submission.trace.clone();
+        // Who sees whom is remembered of a message that left with its recipients as they stand.
+        let thread = (!edits.iter().any(|edit| edit == "hide-recipients")).then(|| thread_of(&submission.message));
+        let outgoing = match edited {
+            Some(bytes) => Outgoing::bytes(trace, bytes),
+            None => Outgoing::untouched(trace, submission.message.clone()),
+        };
+        let handed = HandedOn { id: submission.id, key: submission.retry_key, events, edits, thread };
+        match upstream.send(outgoing, answer_by).await {
+            Sent::Replied(reply) | Sent::NotSent(reply) | Sent::Unknown(reply) => {
+                if self.store.commit(handed.entry(&reply)).await.is_err() && reply.is_positive() {
+                    // The hop has it, so the answer is still 250; the store has gone unready and alarms.
+                    tracing::error!(submission = %submission.id, "Handed on, but the record could not be written");
+                }
+                Answer::Relayed(reply)
+            }
+            Sent::Late(answer) => {
+                tracing::warn!(submission = %submission.id, "The next hop was late; its answer is kept for the retry");
+                let tell = self.late.expect(submission.retry_key);
+                let store = self.store.clone();
+                tokio::spawn(async move {
+                    let late = match answer.await {
+                        Ok(Some(reply)) => {
+                            // A failed commit is the store's alarm; the retry is still answered from here.
+                            let _ = store.commit(handed.entry(&reply).late()).await;
+                            Late::Answered(reply)
+                        }
+                        _ => Late::Lost,
+                    };
+                    tell.send_replace(late);
+                });
+                Answer::TryLater
+            }
+        }
+    }
+
+    /// Not accepted: the client tells the sender.
+    pub(super) async fn give_back(&self, submission: &Submission, verdict: &Verdict) -> Answer {
+        let mut events = self.judged(submission, verdict);
+        events.push(self.event(submission, What::Returned));
+        if self.store.append(events).await.is_err() {
+            return self.try_later(submission, "the store does not answer");
+        }
+        self.count("return", submission);
+        Answer::Refused { text: refusal(submission, verdict) }
+    }
+
+    /// Durable before the client hears 250.
+    pub(super) async fn hold(&self, submission: Submission, verdict: Verdict, expires: time::Duration) -> Answer {
+        let mut events = self.judged(&submission, &verdict);
+        let case = NewCase::admit(&submission, &verdict, expires);
+        events.push(self.event(&submission, What::Held { category: case.head.category }));
+        let letter = self.letter(&submission, &case).await;
+        let outbox = letter.map(|letter| letter.into_item(submission.id)).into_iter().collect();
+        if self.store.hold(case, outbox, events, submission.retry_key).await.is_err() {
+            return self.try_later(&submission, "the store does not answer");
+        }
+        self.count("hold", &submission);
+        self.outbox.notify_one();
+        tracing::info!(submission = %submission.id, "held");
+        Answer::Taken
+    }
+
+    /// The notice to the sender, unless they have been told often enough within the hour.
+    async fn letter(&self, submission: &Submission, case: &NewCase) -> Option<Letter> {
+        let sender = submission.envelope.sender.address.as_ref()?;
+        let since = submission.received_at - time::Duration::hours(1);
+        let told = self.store.holds_told(self.store.address_hash(sender), since).await.unwrap_or(0);
+        if told >= TOLD_AN_HOUR {
+            return None;
+        }
+        self.notices.held(&case.head, &case.face)
+    }
+
+    pub(super) async fn cannot_tell(&self, submission: &Submission, reason: &'static str) -> Answer {
+        let event = self.event(submission, What::TryLater { reason: reason.into() });
+        // Best effort: the answer is 451 whether or not the book can say so.
+        let _ = self.store.append(vec![self.received(submission, false), event]).await;
+        self.try_later(submission, reason)
+    }
+
+    pub(super) fn try_later(&self, submission: &Submission, reason: &'static str) -> Answer {
+        tracing::warn!(submission = %submission.id, reason, "answered 451");
+        self.count("try-later", submission);
+        Answer::TryLater
+    }
+
+    fn judged(&self, submission: &Submission, verdict: &Verdict) -> Vec<Event> {
+        let rules = |mode: Mode| {
+            let of_mode = verdict.grounds.iter().filter(move |ground| ground.mode == mode);
+            of_mode.map(|ground| ground.rule.clone()).collect::<Vec<Arc<str>>>()
+        };
+        let judged = What::Judged {
+            disposition: verdict.disposition(),
+            rules: rules(Mode::Enforce),
+            watched: rules(Mode::Watch),
+            ruleset: verdict.ruleset.clone(),
+            unread: 0,
+        };
+        vec![self.received(submission, false), self.event(submission, judged)]
+    }
+
+    fn received(&self, submission: &Submission, incoming: bool) -> Event {
+        let what = What::Received {
+            door: submission.origin.door,
+            bytes: submission.message.len() as u64,
+            recipients: u32::try_from(submission.envelope.recipients.len()).unwrap_or(u32::MAX),
+            sender: submission.envelope.sender.address.as_ref().map_or_else(String::new, |sender| {
+                self.store.address_hash(sender).to_string()
+            }),
+            incoming,
+        };
+        Event { at: submission.received_at, submission: Some(submission.id), what }
+    }
+
+    fn event(&self, submission: &Submission, what: What) -> Event {
+        Event { at: OffsetDateTime::now_utc(), submission: Some(submission.id), what }
+    }
+
+    fn count(&self, disposition: &'static str, submission: &Submission) {
+        let door = submission.origin.door.as_str();
+        metrics::counter!("outgate_messages_total", "disposition" => disposition, "door" => door).increment(1);
+    }
+}
+
+/// What is written down once the next hop has answered.
+struct HandedOn {
+    id: SubmissionId,
+    key: RetryKey,
+    events: Vec<Event>,
+    edits: Vec<String>,
+    thread: Option<(String, FactQuery)>,
+}
+
+impl HandedOn {
+    fn entry(self, reply: &Reply) -> Entry {
+        let mut events = self.events;
+        let what = What::HandedOn { code: reply.code(), edits: self.edits };
+        events.push(Event { at: OffsetDateTime::now_utc(), submission: Some(self.id), what });
+        let mut entry = Entry::new(events);
+        if reply.is_positive() {
+            entry = entry.with_retry(self.key, reply.clone());
+            if let Some((message_id, seen)) = self.thread {
+                entry = entry.with_thread(&message_id, &seen.references, &seen.visible);
+            }
+        }
+        entry
+    }
+}
+
+/// The message's own id, its thread and those who see each other in it.
+fn thread_of(message: &Message) -> (String, FactQuery) {
+    (message.header("Message-ID").unwrap_or_default(), policy::fact_query(message))
+}
+
+/// A verdict that an auditor will ask about: something was found, or could not be read.
+fn rests_on_findings(verdict: &Verdict) -> bool {
+    verdict.grounds.iter().any(|ground| !ground.findings.is_empty())
+}
+
+/// What an edit that cannot be made changes in the verdict: its rule's fallback, with the reason as a ground.
+pub(super) fn with_fallbacks(mut verdict: Verdict, made: &Made) -> Verdict {
+    let Some(worst) = made.worst() else { return verdict };
+    let disposition = match worst.fallback {
+        Fallback::Relay => return verdict,
+        Fallback::Return => Disposition::Return,
+        Fallback::Hold => Disposition::Hold,
+    };
+    for consignment in &mut verdict.consignments {
+        consignment.disposition = consignment.disposition.max(disposition);
+    }
+    if let Some(ground) = verdict.grounds.iter_mut().find(|ground| ground.rule == worst.rule) {
+        fall_back(ground, worst, disposition);
+    }
+    verdict
+}
+
+fn fall_back(ground: &mut Ground, worst: &Unmade, disposition: Disposition) {
+    ground.disposition = disposition;
+    ground.category.get_or_insert(Category::Technical);
+    ground.advice = format!("The message could not be changed as the policy asks ({}).", worst.failure).into();
+}
+
+/// The text of a 550: the rule in plain words, the clause, the advice, our number. One line each; the reply writer
+/// cuts and cleans them.
+fn refusal(submission: &Submission, verdict: &Verdict) -> String {
+    let ground = verdict
+        .grounds
+        .iter()
+        .find(|ground| ground.mode == Mode::Enforce && ground.disposition == Disposition::Return);
+    let mut text = String::new();
+    if let Some(ground) = ground {
+        text.push_str(&format!("Not sent: {}.\n", ground.title));
+        if let Some(clause) = ground.clauses.first() {
+            text.push_str(&format!("Policy {}: {}\n", clause.id, clause.text));
+        }
+        if !ground.advice.is_empty() {
+            text.push_str(&format!("{}\n", ground.advice));
+        }
+    } else {
+        text.push_str("Not sent: the policy of your organisation does not allow this message.\n");
+    }
+    text.push_str(&format!("Submission {}", submission.id));
+    text
+}

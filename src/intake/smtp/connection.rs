@@ -1,0 +1,135 @@
+//! The bytes of one connection: what came and was not yet used, what waits to be sent.
+
+use crate::mail::wire::{Command, CommandError, LineSplitter, Reply, Split};
+use std::{io, mem::MaybeUninit, time::Duration};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::{Instant, timeout, timeout_at},
+};
+
+/// Room for the commands of a transaction. Small, since 10,000 idle connections have it each.
+const IDLE_ROOM: usize = 8 << 10;
+
+/// As far as the room grows for a client that fills it.
+const MOST_ROOM: usize = 64 << 10;
+
+/// How long a client may leave our replies unread.
+const WRITE_WAIT: Duration = Duration::from_secs(60);
+
+/// What we still take from a client before we hang up, so that it can read our last reply: closing a socket that has
+/// unread bytes makes the kernel throw the reply away.
+const FAREWELL: Duration = Duration::from_secs(1);
+const FAREWELL_BYTES: usize = 1 << 20;
+
+pub(super) struct Connection {
+    stream: TcpStream,
+    input: Vec<u8>,
+    /// How much of `input` was used.
+    used: usize,
+    output: Vec<u8>,
+    splitter: LineSplitter,
+}
+
+/// One line of the client.
+#[derive(Debug)]
+pub(super) enum Heard {
+    Command(Command),
+    Wrong(CommandError),
+    TooLong,
+    Malformed,
+}
+
+impl Connection {
+    pub fn new(stream: TcpStream) -> Self {
+        let splitter = LineSplitter::new(LineSplitter::COMMAND);
+        Self { stream, input: Vec::new(), used: 0, output: Vec::new(), splitter }
+    }
+
+    /// What came and was not yet used.
+    pub fn waiting(&self) -> &[u8] {
+        &self.input[self.used..]
+    }
+
+    pub fn consume(&mut self, bytes: usize) {
+        self.used += bytes;
+        debug_assert!(self.used <= self.input.len());
+        if self.used == self.input.len() {
+            self.input.clear();
+            self.used = 0;
+        }
+    }
+
+    /// The next command, if its line is here.
+    pub fn next_command(&mut self) -> Option<Heard> {
+        let (heard, consumed) = match self.splitter.split(&self.input[self.used..]) {
+            Split::Line { line, consumed } => {
+                (Some(Command::parse(line).map_or_else(Heard::Wrong, Heard::Command)), consumed)
+            }
+            Split::TooLong { consumed } => (Some(Heard::TooLong), consumed),
+            Split::Malformed { consumed } => (Some(Heard::Malformed), consumed),
+            Split::More { consumed } => (None, consumed),
+        };
+        self.consume(consumed);
+        heard
+    }
+
+    /// Whether the client has sent more than we have used. Looks into the kernel too, without waiting.
+    pub fn has_more(&self) -> bool {
+        let mut peeked = [MaybeUninit::uninit(); 1];
+        !self.waiting().is_empty()
+            || socket2::SockRef::from(&self.stream).peek(&mut peeked).is_ok_and(|bytes| bytes > 0)
+    }
+
+    /// Waits for more. The number of bytes that came, 0 when the client has closed. May be dropped while it waits.
+    pub async fn fill(&mut self) -> io::Result<usize> {
+        self.input.drain(..self.used);
+        self.used = 0;
+        if self.input.is_empty() && self.input.capacity() > MOST_ROOM / 2 {
+            self.input = Vec::new();
+        }
+        let room = self.input.capacity();
+        if self.input.len() == room {
+            self.input.reserve_exact(room.clamp(IDLE_ROOM, MOST_ROOM));
+        }
+        self.stream.read_buf(&mut self.input).await
+    }
+
+    pub fn reply(&mut self, reply: &Reply) {
+        reply.write_to(&mut self.output);
+    }
+
+    /// For replies that are written by hand.
+    pub fn output(&mut self) -> &mut Vec<u8> {
+        &mut self.output
+    }
+
+    /// Sends all replies that wait, in one write.
+    pub async fn flush(&mut self) -> io::Result<()> {
+        if self.output.is_empty() {
+            return Ok(());
+        }
+        match timeout(WRITE_WAIT, self.stream.write_all(&self.output)).await {
+            Ok(written) => written?,
+            Err(_) => return Err(io::ErrorKind::TimedOut.into()),
+        }
+        self.output.clear();
+        Ok(())
+    }
+
+    /// Sends what waits and hangs up. Whether the client closed its side in order, having read all.
+    pub async fn close(mut self) -> bool {
+        if self.flush().await.is_err() || self.stream.shutdown().await.is_err() {
+            return false;
+        }
+        self.input = vec![0; IDLE_ROOM];
+        let (until, mut left) = (Instant::now() + FAREWELL, FAREWELL_BYTES);
+        loop {
+            match timeout_at(until, self.stream.read(&mut self.input)).await {
+                Ok(Ok(0)) => return true,
+                Ok(Ok(bytes)) if bytes < left => left -= bytes,
+                _ => return false,
+            }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! One budget for the memory of all messages on their way through the door.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+/// The budget. Cheap to clone; never waits.
+#[derive(Clone, Debug)]
+pub struct Budget {
+    account: Arc<Account>,
+}
+
+#[derive(Debug)]
+struct Account {
+    limit: u64,
+    used: AtomicU64,
+}
+
+/// A part of the budget. Given back when dropped.
+#[derive(Debug)]
+pub struct Reservation {
+    account: Arc<Account>,
+    bytes: u64,
+}
+
+impl Budget {
+    pub fn new(limit: u64) -> Self {
+        Self { account: Arc::new(Account { limit, used: AtomicU64::new(0) }) }
+    }
+
+    pub fn used(&self) -> u64 {
+        self.account.used.load(Ordering::Relaxed)
+    }
+
+    pub fn reserve(&self, bytes: u64) -> Option<Reservation> {
+        let mut reservation = Reservation { account: Arc::clone(&self.account), bytes: 0 };
+        reservation.grow_to(bytes).then_some(reservation)
+    }
+}
+
+impl Reservation {
+    /// Makes it at least that large; false when the budget does not have it, and nothing has changed.
+    #[must_use]
+    pub fn grow_to(&mut self, bytes: u64) -> bool {
+        let more = bytes.saturating_sub(self.bytes);
+        let limit = self.account.limit;
+        let grown = self.account.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+            used.checked_add(more).filter(|used| *used <= limit)
+        });
+        if grown.is_ok() {
+            self.bytes += more;
+        }
+        grown.is_ok()
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Gives all of it back at once.
+    pub fn release(&mut self) {
+        self.account.used.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.bytes = 0;
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_reserved_comes_back_and_never_passes_the_limit() {
+        let budget = Budget::new(100);
+        let mut first = budget.reserve(60).unwrap();
+        assert!(budget.reserve(41).is_none());
+        assert!(first.grow_to(90) && first.grow_to(10), "never shrinks");
+        assert!(!first.grow_to(101));
+        assert_eq!(budget.used(), 90);
+        let second = budget.reserve(10).unwrap();
+        assert!(budget.reserve(1).is_none());
+        drop(first);
+        assert_eq!(budget.used(), 10);
+        drop(second);
+        assert_eq!(budget.used(), 0);
+        assert!(budget.reserve(u64::MAX).is_none());
+    }
+}

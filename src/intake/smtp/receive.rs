@@ -1,0 +1,186 @@
+//! Reads one message from the reply 354 to the final dot.
+
+use super::{
+    connection::Connection,
+    memory::Reservation,
+    offer,
+    session::End,
+    settings::{Limits, Peer},
+};
+use crate::mail::wire::{Blemishes, DataDecoder, LineEndings, Reply};
+use std::time::Duration;
+use tokio::time::{Instant, timeout};
+
+/// Room for a message whose size was not declared.
+const FIRST_ROOM: u64 = 16 << 10;
+
+/// Beyond the declared size: what comes in the last read behind it, so that a message of that size needs no second room.
+const ROOM_BEHIND: u64 = 4 << 10;
+
+/// What came before the final dot.
+pub(super) enum Received {
+    /// The message, and whether its line ends were made CR LF.
+    Whole { content: Vec<u8>, normalised: bool },
+    /// It was read to the dot and thrown away.
+    Unfit { reply: Reply, reason: &'static str },
+}
+
+/// The memory that MAIL reserves.
+pub(super) fn first_room(declared: Option<u64>) -> u64 {
+    declared.map_or(FIRST_ROOM, |size| size.saturating_add(ROOM_BEHIND))
+}
+
+/// Reads to the final dot, whatever comes, so that the reply stands in its place.
+pub(super) async fn receive(
+    connection: &mut Connection,
+    peer: &Peer,
+    limits: &Limits,
+    most: u64,
+    mut reservation: Reservation,
+) -> Result<(Received, Reservation), End> {
+    let mut decoder = DataDecoder::new(peer.line_endings);
+    let mut pace = Pace::new(limits);
+    let mut content = Vec::new();
+    let mut unfit = None;
+    loop {
+        let input = connection.waiting();
+        if unfit.is_none() {
+            unfit = make_room(&mut content, widest(peer, input.len()), most, &mut reservation).err();
+        }
+        let step = decoder.decode(input, &mut content);
+        connection.consume(step.consumed);
+        if content.len() as u64 > most {
+            unfit.get_or_insert(Unfit::TooLarge);
+        }
+        if unfit.is_some() && !step.ended {
+            content.clear();
+            content.shrink_to(FIRST_ROOM as usize);
+            reservation.release();
+        }
+        if step.ended {
+            break;
+        }
+        pace.wait(connection).await?;
+    }
+    let blemishes = decoder.blemishes();
+    let normalised = blemishes.any();
+    let received = match unfit.or(Unfit::of(blemishes, peer.line_endings)) {
+        Some(unfit) => Received::Unfit { reply: unfit.reply(), reason: unfit.reason() },
+        None => Received::Whole { content, normalised },
+    };
+    Ok((received, reservation))
+}
+
+/// The most that `bytes` of input can become: one CR or dot was held back, and a bare line end becomes two bytes.
+fn widest(peer: &Peer, bytes: usize) -> usize {
+    match peer.line_endings {
+        LineEndings::Strict => bytes + 1,
+        LineEndings::Normalise => 2 * bytes + 2,
+    }
+}
+
+/// Makes room for `coming` bytes more: nothing grows that is not reserved.
+fn make_room(content: &mut Vec<u8>, coming: usize, most: u64, reservation: &mut Reservation) -> Result<(), Unfit> {
+    let needed = content.len() + coming;
+    if needed <= content.capacity() {
+        return Ok(());
+    }
+    // Never much more than the largest message: 64 KiB is the largest read, twice that what it can become.
+    let largest = most as usize + (256 << 10);
+    let room = needed.max(2 * content.capacity()).max(reservation.bytes() as usize).min(largest.max(needed));
+    if !reservation.grow_to(room as u64) {
+        return Err(Unfit::NoMemory);
+    }
+    content.reserve_exact(room - content.len());
+    Ok(())
+}
+
+/// Why a message is not taken.
+#[derive(Clone, Copy, Debug)]
+enum Unfit {
+    TooLarge,
+    NoMemory,
+    Nul,
+    BareLf,
+    BareCr,
+}
+
+impl Unfit {
+    fn of(blemishes: Blemishes, endings: LineEndings) -> Option<Self> {
+        let strict = endings == LineEndings::Strict;
+        match blemishes {
+            _ if blemishes.nul => Some(Self::Nul),
+            _ if blemishes.bare_lf && strict => Some(Self::BareLf),
+            _ if blemishes.bare_cr && strict => Some(Self::BareCr),
+            _ => None,
+        }
+    }
+
+    fn reason(self) -> &'static str {
+        match self {
+            Self::TooLarge => "too-large",
+            Self::NoMemory => "memory",
+            Self::Nul => "nul",
+            Self::BareLf => "bare-lf",
+            Self::BareCr => "bare-cr",
+        }
+    }
+
+    fn reply(self) -> Reply {
+        match self {
+            Self::TooLarge => offer::too_large(),
+            Self::NoMemory => no_memory(),
+            Self::Nul => Reply::new(
+                550,
+                (5, 6, 0),
+                "The message contains a NUL byte. Remove it, or send that part encoded as base64",
+            ),
+            Self::BareLf => Reply::new(
+                550,
+                (5, 6, 0),
+                "The message contains a line feed without a carriage return. End every line with CR LF and send it again",
+            ),
+            Self::BareCr => Reply::new(
+                550,
+                (5, 6, 0),
+                "The message contains a carriage return without a line feed. End every line with CR LF and send it again",
+            ),
+        }
+    }
+}
+
+pub(super) fn no_memory() -> Reply {
+    Reply::new(452, (4, 3, 1), "No memory for this message at the moment, try again later")
+}
+
+/// How fast the client must send.
+struct Pace<'a> {
+    limits: &'a Limits,
+    started: Instant,
+    bytes: u64,
+}
+
+impl<'a> Pace<'a> {
+    fn new(limits: &'a Limits) -> Self {
+        Self { limits, started: Instant::now(), bytes: 0 }
+    }
+
+    async fn wait(&mut self, connection: &mut Connection) -> Result<(), End> {
+        let elapsed = self.started.elapsed();
+        if elapsed > self.limits.data_total || self.is_too_slow(elapsed) {
+            return Err(End::too_slow());
+        }
+        match timeout(self.limits.data_wait, connection.fill()).await {
+            Err(_) => Err(End::too_slow()),
+            Ok(Err(_) | Ok(0)) => Err(End::Gone),
+            Ok(Ok(bytes)) => {
+                self.bytes += bytes as u64;
+                Ok(())
+            }
+        }
+    }
+
+    fn is_too_slow(&self, elapsed: Duration) -> bool {
+        elapsed > self.limits.data_grace && self.bytes < self.limits.data_floor.saturating_mul(elapsed.as_secs())
+    }
+}

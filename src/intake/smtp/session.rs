@@ -1,0 +1,475 @@
+//! One connection: obeys its commands in groups (RFC 2920).
+//!
+//! All commands that are here are handled before a reply leaves; recipients that follow each other are offered to the
+//! next hop together; the replies of a group go out in one write.
+
+use super::{
+    connection::{Connection, Heard},
+    hand_in::{Answered, Complete, caught, hand_in, passed_on, try_later},
+    listen::{Door, stopped},
+    memory::Reservation,
+    offer::Offer,
+    receive::{Received, first_room, no_memory, receive},
+    settings::{Peer, Senders},
+    stage::{Stage, out_of_turn},
+};
+use crate::{
+    intake::{Corridor, NextHop, RetryKey, Transaction},
+    mail::{
+        Door as Which, Envelope, ForwardPath, Origin, ReversePath,
+        wire::{Command, CommandError, Reply, Verb},
+    },
+};
+use std::{net::IpAddr, sync::Arc};
+use tokio::{sync::watch, time::timeout};
+
+/// How many times the recipients of one message a client may name without a message: lists have dead addresses.
+const OFFERS: usize = 10;
+
+pub(super) struct Session<C: Corridor> {
+    door: Arc<Door<C>>,
+    connection: Connection,
+    client: IpAddr,
+    peer: Arc<Peer>,
+    stop: watch::Receiver<bool>,
+    /// What EHLO offered, or would have.
+    offer: Offer,
+    /// What the client called itself, and whether by EHLO.
+    name: Option<(String, bool)>,
+    open: Option<Box<Open<C>>>,
+    unheard: Option<Unheard<C>>,
+    /// MAIL was refused: what its client had already sent behind it is no error of the client's (RFC 2920 3.1).
+    refused: bool,
+    errors: u32,
+    idle_commands: u32,
+    /// RCPT commands since the last message.
+    offered: usize,
+    messages: u32,
+}
+
+/// A transaction.
+struct Open<C: Corridor> {
+    sender: ReversePath,
+    upstream: <C::NextHop as NextHop>::Transaction,
+    /// Recipients of the group that is being read, not yet offered to the next hop.
+    waiting: Vec<ForwardPath>,
+    accepted: Vec<ForwardPath>,
+    most: u64,
+    reservation: Reservation,
+}
+
+/// Why a session ends.
+pub(super) enum End {
+    /// The client has gone, or does not read what we say.
+    Gone,
+    /// We hang up, with a last word.
+    HangUp {
+        reply: Reply,
+        reason: &'static str,
+    },
+    Quit,
+}
+
+impl End {
+    fn hang_up(code: u16, enhanced: (u8, u16, u16), text: &str, reason: &'static str) -> Self {
+        Self::HangUp { reply: Reply::new(code, enhanced, text), reason }
+    }
+
+    pub fn too_slow() -> Self {
+        Self::hang_up(421, (4, 4, 2), "Waited too long", "slow")
+    }
+
+    fn early() -> Self {
+        Self::hang_up(554, (5, 5, 0), "You spoke before it was your turn", "early-talk")
+    }
+}
+
+/// A final answer that the client may not have heard. The retry record stays open unless it is settled.
+struct Unheard<C: Corridor> {
+    corridor: Arc<C>,
+    key: Option<RetryKey>,
+    /// The client had sent more before our answer left: its next command proves nothing, what it sends in answer to
+    /// our next 354 does.
+    pipelined: bool,
+}
+
+impl<C: Corridor> Unheard<C> {
+    fn heard(mut self) {
+        if let Some(key) = self.key.take() {
+            self.corridor.confirmed(key);
+        }
+    }
+}
+
+impl<C: Corridor> Drop for Unheard<C> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key.take() {
+            self.corridor.unconfirmed(key);
+        }
+    }
+}
+
+impl<C: Corridor> Session<C> {
+    pub fn new(
+        door: Arc<Door<C>>,
+        connection: Connection,
+        client: IpAddr,
+        peer: Arc<Peer>,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
+        let offer = Offer::new(&door.settings.limits, &door.corridor.next_hop().extensions());
+        Self {
+            door,
+            connection,
+            client,
+            peer,
+            stop,
+            offer,
+            name: None,
+            open: None,
+            unheard: None,
+            refused: false,
+            errors: 0,
+            idle_commands: 0,
+            offered: 0,
+            messages: 0,
+        }
+    }
+
+    pub async fn run(mut self) {
+        let Err(end) = self.converse().await;
+        // Whatever was open at the next hop is reset now, not after a client that takes its time to hang up.
+        self.open = None;
+        let client = self.client;
+        match end {
+            End::Gone => return tracing::debug!(%client, messages = self.messages, "the client went without QUIT"),
+            End::HangUp { reply, reason } => {
+                tracing::info!(%client, reason, code = reply.code(), messages = self.messages, "hung up on a client");
+                self.door.refused(reason);
+                self.connection.reply(&reply);
+            }
+            End::Quit => tracing::debug!(%client, messages = self.messages, "the client is done"),
+        }
+        // A client that closed its side in order has read all (else its kernel would reset the connection).
+        if self.connection.close().await
+            && let Some(unheard) = self.unheard.take()
+        {
+            unheard.heard();
+        }
+    }
+
+    async fn converse(&mut self) -> Result<std::convert::Infallible, End> {
+        if self.connection.has_more() {
+            return Err(End::early());
+        }
+        let greeting = Reply::plain(220, &format!("{} ESMTP", self.door.settings.hostname));
+        self.connection.reply(&greeting);
+        loop {
+            self.connection.flush().await.map_err(|_| End::Gone)?;
+            self.wait().await?;
+            while let Some(heard) = self.connection.next_command() {
+                self.hear(heard).await?;
+            }
+            self.offer_recipients().await;
+        }
+    }
+
+    /// Waits for more of the client.
+    async fn wait(&mut self) -> Result<(), End> {
+        let limits = &self.door.settings.limits;
+        loop {
+            let stopping = *self.stop.borrow();
+            if stopping && self.open.is_none() {
+                return Err(End::hang_up(421, (4, 3, 2), "Closing, try again later", "stopping"));
+            }
+            let patience = if stopping { limits.stopping_wait } else { limits.command_wait };
+            tokio::select! {
+                biased;
+                filled = timeout(patience, self.connection.fill()) => return match filled {
+                    Err(_) => Err(End::too_slow()),
+                    Ok(Err(_) | Ok(0)) => Err(End::Gone),
+                    Ok(Ok(_)) => Ok(()),
+                },
+                () = stopped(&mut self.stop), if !stopping => {}
+            }
+        }
+    }
+
+    async fn hear(&mut self, heard: Heard) -> Result<(), End> {
+        if self.unheard.as_ref().is_some_and(|unheard| !unheard.pipelined) {
+            self.heard();
+        }
+        match heard {
+            Heard::Command(Command::Rcpt(recipient)) => self.rcpt(recipient).await,
+            Heard::Command(command) => {
+                self.offer_recipients().await;
+                self.obey(command).await
+            }
+            Heard::Wrong(error @ CommandError::CrossProtocol) => {
+                Err(End::HangUp { reply: error.reply(), reason: "cross-protocol" })
+            }
+            Heard::Wrong(error) => self.fault(error.reply()).await,
+            Heard::TooLong => self.fault(Reply::new(500, (5, 5, 6), "Line too long")).await,
+            Heard::Malformed => {
+                Err(End::hang_up(500, (5, 5, 2), "End every line with CR LF, and no other use of them", "line-ends"))
+            }
+        }
+    }
+
+    async fn obey(&mut self, command: Command) -> Result<(), End> {
+        if let Some(reply) = out_of_turn(self.stage(), command.verb()) {
+            // Behind a MAIL or RCPT that was refused, in the same group, that is no error.
+            let excused = self.refused || self.open.is_some();
+            return if excused { self.idle(reply) } else { self.fault(reply).await };
+        }
+        match command {
+            Command::Ehlo(name) => self.ehlo(name),
+            Command::Helo(name) => self.helo(name),
+            Command::Mail(sender) => self.mail(sender).await,
+            Command::Rcpt(recipient) => self.rcpt(recipient).await,
+            Command::Data => self.data().await,
+            Command::Rset => {
+                self.open = None;
+                self.refused = false;
+                self.idle(Reply::new(250, (2, 0, 0), "Reset"))
+            }
+            Command::Noop => self.idle(Reply::new(250, (2, 0, 0), "OK")),
+            // RFC 5321 7.3: who is behind an address is nobody's business.
+            Command::Vrfy => self.idle(Reply::new(252, (2, 5, 0), "Send some mail and see")),
+            Command::Help => self.idle(Reply::new(214, (2, 0, 0), "See RFC 5321")),
+            Command::StartTls => self.fault(Reply::new(502, (5, 5, 1), "Command not implemented")).await,
+            Command::Quit => {
+                self.connection.reply(&Reply::new(221, (2, 0, 0), "Goodbye"));
+                Err(End::Quit)
+            }
+        }
+    }
+
+    fn stage(&self) -> Stage {
+        match (&self.name, &self.open) {
+            (None, _) => Stage::Unnamed,
+            (_, None) => Stage::Named,
+            (_, Some(open)) if open.accepted.is_empty() => Stage::Sender,
+            _ => Stage::Recipients,
+        }
+    }
+
+    fn ehlo(&mut self, name: String) -> Result<(), End> {
+        self.greet(name, true)?;
+        self.offer = Offer::new(&self.door.settings.limits, &self.door.corridor.next_hop().extensions());
+        self.offer.write_to(&self.door.settings.hostname, self.connection.output());
+        Ok(())
+    }
+
+    fn helo(&mut self, name: String) -> Result<(), End> {
+        self.greet(name, false)?;
+        self.connection.reply(&Reply::plain(250, &self.door.settings.hostname));
+        Ok(())
+    }
+
+    /// EHLO resets (RFC 5321 4.1.4), and nothing may follow it in its group: the client does not know yet what it may
+    /// send (RFC 2920 3.1).
+    fn greet(&mut self, name: String, extended: bool) -> Result<(), End> {
+        if !self.connection.waiting().is_empty() {
+            return Err(End::early());
+        }
+        self.open = None;
+        self.refused = false;
+        self.name = Some((name, extended));
+        self.count_idle()
+    }
+
+    async fn mail(&mut self, sender: ReversePath) -> Result<(), End> {
+        let hop = self.door.corridor.next_hop();
+        let fresh = Offer::new(&self.door.settings.limits, &hop.extensions());
+        let against = self.offer.against_sender(&sender).or_else(|| fresh.against_declared(&sender));
+        if let Some(reply) = against.or_else(|| self.against_foreign(&sender)) {
+            return self.refuse_sender(&reply, "sender");
+        }
+        let Some(reservation) = self.door.budget.reserve(first_room(sender.size())) else {
+            return self.refuse_sender(&no_memory(), "memory");
+        };
+        self.refused = false;
+        let upstream = hop.begin(sender.clone());
+        let most = self.offer.size.min(fresh.size);
+        let (waiting, accepted) = (Vec::new(), Vec::new());
+        self.open = Some(Box::new(Open { sender, upstream, waiting, accepted, most, reservation }));
+        self.connection.reply(&Reply::new(250, (2, 1, 0), "Sender OK"));
+        Ok(())
+    }
+
+    fn against_foreign(&self, sender: &ReversePath) -> Option<Reply> {
+        let address = sender.address.as_ref()?;
+        let own = self.door.settings.own_domains.iter().any(|domain| address.is_within(domain));
+        (self.peer.senders == Senders::OwnDomains && !own)
+            .then(|| Reply::new(550, (5, 7, 1), "This sender may not send through here"))
+    }
+
+    /// Puts a recipient into the group, or refuses it in its turn.
+    async fn rcpt(&mut self, recipient: ForwardPath) -> Result<(), End> {
+        let most = self.door.settings.limits.recipients;
+        self.offered += 1;
+        if self.offered > OFFERS * most {
+            return Err(End::hang_up(421, (4, 7, 0), "Too many recipients without a message", "recipients"));
+        }
+        let Some(open) = &mut self.open else {
+            let reply = out_of_turn(self.stage(), Verb::Rcpt).unwrap_or_else(try_later);
+            if !self.refused {
+                return self.fault(reply).await;
+            }
+            self.connection.reply(&reply);
+            return Ok(());
+        };
+        let against = match open.accepted.len() + open.waiting.len() {
+            recipients if recipients >= most => Some(Reply::new(452, (4, 5, 3), "Too many recipients")),
+            _ => self.offer.against_recipient(&recipient, &open.sender),
+        };
+        let Some(reply) = against else {
+            open.waiting.push(recipient);
+            return Ok(());
+        };
+        self.offer_recipients().await;
+        self.refuse(&reply, "recipient");
+        Ok(())
+    }
+
+    /// Offers the group's recipients to the next hop, and passes its answers on.
+    async fn offer_recipients(&mut self) {
+        let Some(open) = self.open.as_mut().filter(|open| !open.waiting.is_empty()) else { return };
+        let batch = std::mem::take(&mut open.waiting);
+        let first = open.accepted.is_empty();
+        let Ok(answers) = caught(open.upstream.recipients(&batch)).await else {
+            tracing::error!("a fault of ours at the next hop; the client will try again");
+            self.door.refused("fault");
+            batch.iter().for_each(|_| self.connection.reply(&try_later()));
+            // Its answers are not to be trusted any more, those given before included.
+            self.open = None;
+            return;
+        };
+        // What the hop offers was perhaps learned only now.
+        let hop = self.door.corridor.next_hop();
+        let lacking = (first && !open.upstream.is_blind())
+            .then(|| Offer::new(&self.door.settings.limits, &hop.extensions()).against_declared(&open.sender))
+            .flatten();
+        let mut answers = answers.into_iter();
+        for recipient in batch {
+            let answer = answers.next().map_or_else(try_later, passed_on);
+            let answer = lacking.clone().unwrap_or(answer);
+            self.connection.reply(&answer);
+            if answer.is_positive() {
+                open.accepted.push(recipient);
+            }
+        }
+    }
+
+    async fn data(&mut self) -> Result<(), End> {
+        // What stands behind DATA was sent without our consent: message or command, we cannot know (RFC 2920 3.1).
+        if self.connection.has_more() {
+            return Err(End::early());
+        }
+        let Some(open) = self.open.take() else { return Ok(()) };
+        self.connection.reply(&Reply::plain(354, "End data with <CR><LF>.<CR><LF>"));
+        self.connection.flush().await.map_err(|_| End::Gone)?;
+        self.await_content().await?;
+        let limits = &self.door.settings.limits;
+        let Open { sender, upstream, accepted, most, reservation, .. } = *open;
+        let (received, reservation) = receive(&mut self.connection, &self.peer, limits, most, reservation).await?;
+        let Answered { reply, key } = match received {
+            Received::Unfit { reply, reason } => {
+                // Given back before the answer is.
+                drop((upstream, reservation));
+                tracing::info!(client = %self.client, reason, code = reply.code(), "refused a message");
+                self.door.refused(reason);
+                Answered { reply, key: None }
+            }
+            Received::Whole { content, normalised } => {
+                if normalised {
+                    tracing::info!(client = %self.client, "made the line ends of a message CR LF");
+                    metrics::counter!("outgate_smtp_normalised_total").increment(1);
+                }
+                let envelope = Envelope { sender, recipients: accepted };
+                let complete = Complete { origin: self.origin(), envelope, upstream, content, reservation };
+                let door = Arc::clone(&self.door);
+                let peer = Arc::clone(&self.peer);
+                // On the heap: its state is large, and idle sessions must be small.
+                Box::pin(async move { hand_in(&door, &peer, complete).await }).await
+            }
+        };
+        self.answer(reply, key).await
+    }
+
+    /// The first bytes of the message are there: the client has read our 354, and with it all that we said before.
+    async fn await_content(&mut self) -> Result<(), End> {
+        if self.unheard.is_none() {
+            return Ok(());
+        }
+        let waited = timeout(self.door.settings.limits.data_wait, self.connection.fill()).await;
+        match waited {
+            Err(_) => Err(End::too_slow()),
+            Ok(Err(_) | Ok(0)) => Err(End::Gone),
+            Ok(Ok(_)) => {
+                self.heard();
+                Ok(())
+            }
+        }
+    }
+
+    /// The reply to the final dot leaves at once, not with the group that may follow.
+    async fn answer(&mut self, reply: Reply, key: Option<RetryKey>) -> Result<(), End> {
+        let pipelined = self.connection.has_more();
+        self.unheard = Some(Unheard { corridor: Arc::clone(&self.door.corridor), key, pipelined });
+        self.messages += 1;
+        self.idle_commands = 0;
+        self.offered = 0;
+        self.connection.reply(&reply);
+        self.connection.flush().await.map_err(|_| End::Gone)
+    }
+
+    fn heard(&mut self) {
+        if let Some(unheard) = self.unheard.take() {
+            unheard.heard();
+        }
+    }
+
+    fn origin(&self) -> Origin {
+        let (helo, esmtp) = self.name.clone().unwrap_or_default();
+        Origin { address: self.client, helo, esmtp, tls: None, user: None, door: Which::Smtp }
+    }
+
+    /// Refuses what is well-formed.
+    fn refuse(&mut self, reply: &Reply, reason: &'static str) {
+        self.door.refused(reason);
+        self.connection.reply(reply);
+    }
+
+    fn refuse_sender(&mut self, reply: &Reply, reason: &'static str) -> Result<(), End> {
+        self.refuse(reply, reason);
+        self.refused = true;
+        self.count_idle()
+    }
+
+    /// Answers a faulty command. Too many, and whoever it is does not speak SMTP.
+    async fn fault(&mut self, reply: Reply) -> Result<(), End> {
+        self.offer_recipients().await;
+        self.connection.reply(&reply);
+        self.errors += 1;
+        if self.errors >= self.door.settings.limits.errors {
+            return Err(End::hang_up(421, (4, 7, 0), "Too many errors", "errors"));
+        }
+        Ok(())
+    }
+
+    /// Answers a command that leads to nothing.
+    fn idle(&mut self, reply: Reply) -> Result<(), End> {
+        self.connection.reply(&reply);
+        self.count_idle()
+    }
+
+    fn count_idle(&mut self) -> Result<(), End> {
+        self.idle_commands += 1;
+        if self.idle_commands > self.door.settings.limits.idle_commands {
+            return Err(End::hang_up(421, (4, 7, 0), "Too many commands without a message", "idle-commands"));
+        }
+        Ok(())
+    }
+}

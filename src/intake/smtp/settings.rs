@@ -1,0 +1,204 @@
+//! The door's settings, checked.
+
+use crate::{intake::Network, mail::wire::LineEndings};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+/// What the door must know.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub listen: Vec<SocketAddr>,
+    /// What we call ourselves: banner, EHLO, Received.
+    pub hostname: String,
+    /// The organisation's own domains, those below them included.
+    pub own_domains: Vec<String>,
+    /// Who may hand in mail. The first whose networks hold the client's address counts.
+    pub peers: Vec<Peer>,
+    pub limits: Limits,
+}
+
+/// Clients that may hand in mail without authenticating.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    pub networks: Vec<Network>,
+    /// From the final dot: the client gives up soon after.
+    pub answer_within: Duration,
+    pub senders: Senders,
+    /// Whether bare line ends are refused or made CR LF.
+    pub line_endings: LineEndings,
+}
+
+/// Whose mail a peer may hand in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Senders {
+    #[default]
+    Any,
+    /// Envelope senders in our own domains, and the null sender.
+    OwnDomains,
+}
+
+impl Peer {
+    /// The default of `answer-within`: Postfix's proxy filter gives 100 s.
+    pub const ANSWER_WITHIN: Duration = Duration::from_secs(90);
+
+    pub fn new(networks: Vec<Network>) -> Self {
+        Self {
+            networks,
+            answer_within: Self::ANSWER_WITHIN,
+            senders: Senders::default(),
+            line_endings: LineEndings::default(),
+        }
+    }
+
+    /// Names the peer in a retry record. All clients of one peer are one: a cluster may try again from another node.
+    pub(super) fn id(&self) -> String {
+        self.networks.iter().map(Network::to_string).collect::<Vec<_>>().join(",")
+    }
+}
+
+/// What one client, and all together, may use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The largest message. Less is offered: what we add must fit too.
+    pub message_size: u64,
+    /// Memory of all messages on their way through this door.
+    pub memory: u64,
+    pub recipients: usize,
+    pub connections: usize,
+    /// Of one network (IPv4 /24, IPv6 /64) that is not a peer's. Postfix's default.
+    pub connections_per_network: u32,
+    /// RFC 5321 4.5.3.2.7.
+    pub command_wait: Duration,
+    /// RFC 5321 4.5.3.2.5.
+    pub data_wait: Duration,
+    /// For a whole message. A client that stays above the floor reaches it only with a message larger than we take.
+    pub data_total: Duration,
+    /// Bytes a second, looked at from `data_grace` on.
+    pub data_floor: u64,
+    pub data_grace: Duration,
+    /// Faulty commands in one connection.
+    pub errors: u32,
+    /// Commands that lead to nothing (NOOP, RSET, VRFY, EHLO) since the last message. Postfix's default.
+    pub idle_commands: u32,
+    /// RFC 5321 6.3 wants at least 100 to be allowed for; Postfix stops at 50, and mail that leaves has few behind it.
+    pub received_fields: usize,
+    /// How long the walk may pass the peer's clock before we answer without it.
+    pub answer_margin: Duration,
+    /// What a transaction in progress gets between two commands once we are stopping.
+    pub stopping_wait: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message_size: 50 << 20,
+            memory: 512 << 20,
+            recipients: 1_000,
+            connections: 10_000,
+            connections_per_network: 50,
+            command_wait: Duration::from_secs(300),
+            data_wait: Duration::from_secs(180),
+            data_total: Duration::from_secs(3_600),
+            data_floor: 500,
+            data_grace: Duration::from_secs(30),
+            errors: 10,
+            idle_commands: 100,
+            received_fields: 50,
+            answer_margin: Duration::from_secs(3),
+            stopping_wait: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Settings {
+    pub fn new(listen: Vec<SocketAddr>, hostname: impl Into<String>) -> Self {
+        Self {
+            listen,
+            hostname: hostname.into(),
+            own_domains: Vec::new(),
+            peers: Vec::new(),
+            limits: Limits::default(),
+        }
+    }
+
+    /// The peer to which a client belongs.
+    pub fn peer(&self, client: IpAddr) -> Option<&Peer> {
+        self.peers.iter().find(|peer| peer.networks.iter().any(|network| network.contains(client)))
+    }
+
+    /// Whether the settings would make us an open relay: then we do not start.
+    pub fn relay_risk(&self) -> Option<RelayRisk> {
+        let wide = |network: &&Network| is_too_wide(**network);
+        if let Some(network) = self.peers.iter().flat_map(|peer| &peer.networks).find(wide) {
+            return Some(RelayRisk::TooWide { network: *network });
+        }
+        let public = self.listen.iter().find(|address| !address.ip().to_canonical().is_loopback());
+        match public {
+            Some(listen) if self.peers.is_empty() => Some(RelayRisk::NoPeers { listen: *listen }),
+            _ => None,
+        }
+    }
+}
+
+/// Why we do not start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RelayRisk {
+    #[error("the door at {listen} is public and no [[smtp.peer]] says who may hand in mail")]
+    NoPeers { listen: SocketAddr },
+    #[error("the peer network {network} is a good part of the whole internet: anyone could send through this gateway")]
+    TooWide { network: Network },
+}
+
+/// Shorter than any block that one organisation holds. All private IPv6 (RFC 4193) is one's own whatever its length.
+fn is_too_wide(network: Network) -> bool {
+    match network.address() {
+        IpAddr::V4(_) => network.prefix() < 8,
+        IpAddr::V6(address) => network.prefix() < 16 && !(address.is_unique_local() && network.prefix() >= 7),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(listen: &str, networks: &[&str]) -> Settings {
+        let mut settings = Settings::new(vec![listen.parse().unwrap()], "gate.example");
+        if !networks.is_empty() {
+            settings.peers = vec![Peer::new(networks.iter().map(|network| network.parse().unwrap()).collect())];
+        }
+        settings
+    }
+
+    #[test]
+    fn an_open_relay_is_not_started() {
+        for (listen, networks, risk) in [
+            ("127.0.0.1:25", &[][..], false),
+            ("[::1]:25", &[], false),
+            ("[::ffff:127.0.0.1]:25", &[], false),
+            ("0.0.0.0:25", &[], true),
+            ("192.0.2.1:25", &[], true),
+            ("[::]:25", &[], true),
+            ("0.0.0.0:25", &["192.0.2.0/24"], false),
+            ("0.0.0.0:25", &["10.0.0.0/8", "fc00::/7", "2001:db8::/32"], false),
+            ("0.0.0.0:25", &["0.0.0.0/0"], true),
+            ("0.0.0.0:25", &["192.0.2.0/24", "::/0"], true),
+            ("0.0.0.0:25", &["0.0.0.0/1", "128.0.0.0/1"], true),
+            ("0.0.0.0:25", &["2000::/3"], true),
+            ("127.0.0.1:25", &["0.0.0.0/0"], true),
+        ] {
+            assert_eq!(settings(listen, networks).relay_risk().is_some(), risk, "{listen} {networks:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_peer_that_fits_counts() {
+        let mut settings = settings("127.0.0.1:25", &["192.0.2.0/28"]);
+        settings.peers.push(Peer { senders: Senders::OwnDomains, ..Peer::new(vec!["192.0.2.0/24".parse().unwrap()]) });
+        let senders = |client: &str| settings.peer(client.parse().unwrap()).map(|peer| peer.senders);
+        assert_eq!(senders("192.0.2.1"), Some(Senders::Any));
+        assert_eq!(senders("192.0.2.200"), Some(Senders::OwnDomains));
+        assert_eq!(senders("198.51.100.1"), None);
+    }
+}

@@ -1,0 +1,89 @@
+//! Splices: what is put in place of which bytes of the original. Everything else is copied.
+
+use crate::mail::Message;
+use std::ops::Range;
+
+/// `bytes` stand in place of `range` of the original. An empty range inserts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Splice {
+    pub range: Range<usize>,
+    pub bytes: Vec<u8>,
+}
+
+/// Splices in the order of the original, none overlapping another.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Splices(Vec<Splice>);
+
+/// Two splices want the same bytes.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Overlap;
+
+impl Splices {
+    /// Sorts; insertions at one place keep the order in which they were given and stand before what replaces
+    /// the bytes behind them.
+    pub fn new(mut splices: Vec<Splice>) -> Result<Self, Overlap> {
+        splices.sort_by_key(|splice| (splice.range.start, splice.range.end));
+        let apart = splices.windows(2).all(|pair| pair[0].range.end <= pair[1].range.start);
+        if apart { Ok(Self(splices)) } else { Err(Overlap) }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Splice> {
+        self.0.iter()
+    }
+
+    /// The new bytes of `within`, which no splice may cross the edges of.
+    pub fn build(&self, message: &Message, within: Range<usize>) -> Vec<u8> {
+        let inside = || self.0.iter().filter(|s| s.range.start >= within.start && s.range.end <= within.end);
+        let added: usize = inside().map(|splice| splice.bytes.len()).sum();
+        let mut out = Vec::with_capacity(within.len() + added);
+        let mut at = within.start;
+        for splice in inside() {
+            out.extend_from_slice(&message.read(at..splice.range.start));
+            out.extend_from_slice(&splice.bytes);
+            at = splice.range.end;
+        }
+        out.extend_from_slice(&message.read(at..within.end));
+        out
+    }
+
+    /// Where `offset` of the original is in the new bytes, in front of what is inserted there.
+    pub fn map_before(&self, offset: usize) -> usize {
+        self.map(offset, |range| range.end < offset || (range.end == offset && !range.is_empty()))
+    }
+
+    /// Where `offset` of the original is in the new bytes, behind what is inserted there.
+    pub fn map_after(&self, offset: usize) -> usize {
+        self.map(offset, |range| range.end <= offset)
+    }
+
+    fn map(&self, offset: usize, counts: impl Fn(&Range<usize>) -> bool) -> usize {
+        let done = self.0.iter().filter(|splice| counts(&splice.range));
+        done.fold(offset, |at, splice| at - splice.range.len() + splice.bytes.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn splice(range: Range<usize>, bytes: &str) -> Splice {
+        Splice { range, bytes: bytes.as_bytes().to_vec() }
+    }
+
+    #[test]
+    fn overlapping_splices_are_refused() {
+        assert!(Splices::new(vec![splice(0..4, "a"), splice(3..5, "b")]).is_err());
+        assert!(Splices::new(vec![splice(4..5, "b"), splice(0..4, "a"), splice(4..4, "c")]).is_ok());
+    }
+
+    #[test]
+    fn offsets_move_with_what_stands_before_them() {
+        let splices = Splices::new(vec![splice(10..10, "1234"), splice(2..4, ""), splice(20..22, "xyz")]).unwrap();
+        assert_eq!([2, 4, 10, 11, 22].map(|at| splices.map_before(at)), [2, 2, 8, 13, 25]);
+        assert_eq!([2, 4, 10, 11, 22].map(|at| splices.map_after(at)), [2, 2, 12, 13, 25]);
+    }
+}

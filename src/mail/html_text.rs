@@ -1,0 +1,553 @@
+//! HTML as displayed, with the way back to the source, in one linear pass.
+//!
+//! Errs on the side of showing: what some mail program may display (text made invisible by style, comments for Outlook
+//! only, the text for an image that is not loaded) is text here. Scripts, styles and comments are not.
+
+use super::{Zone, html_entities, source_map::SourceMap};
+use memchr::{memchr, memmem};
+use std::ops::Range;
+
+/// The text and which stretches the markup itself calls quoted, forwarded or a signature.
+#[derive(Debug, Default)]
+pub(super) struct Rendered {
+    pub text: String,
+    pub map: SourceMap,
+    pub marks: Vec<(Range<usize>, Zone)>,
+}
+
+/// Renders `html`.
+pub(super) fn render(html: &str) -> Rendered {
+    let mut renderer = Renderer {
+        html,
+        out: Rendered { text: String::with_capacity(html.len() / 2), ..Rendered::default() },
+        space: None,
+        preformatted: 0,
+        div_depth: 0,
+        quote_depth: 0,
+        region: None,
+    };
+    renderer.run();
+    renderer.out
+}
+
+/// A stretch that the markup calls something.
+struct Region {
+    element: Container,
+    depth: usize,
+    start: usize,
+    zone: Zone,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Container {
+    Div,
+    Quote,
+}
+
+struct Renderer<'a> {
+    html: &'a str,
+    out: Rendered,
+    /// White space that stands before the next visible character.
+    space: Option<usize>,
+    preformatted: usize,
+    div_depth: usize,
+    quote_depth: usize,
+    region: Option<Region>,
+}
+
+/// A tag, its attributes unread.
+struct Tag<'a> {
+    name: &'a str,
+    closes: bool,
+    attributes: &'a str,
+    /// Behind its `>`.
+    end: usize,
+}
+
+impl<'a> Renderer<'a> {
+    fn run(&mut self) {
+        let mut at = 0;
+        while at < self.html.len() {
+            at = match self.html.as_bytes()[at] {
+                b'<' => self.markup(at),
+                b'&' => self.reference(at),
+                _ => self.characters(at),
+            };
+        }
+        if let Some(region) = self.region.take() {
+            self.mark(region);
+        }
+    }
+
+    /// Text up to the next markup; white space is folded (CSS white-space: normal).
+    fn characters(&mut self, start: usize) -> usize {
+        let bytes = self.html.as_bytes();
+        let mut at = start;
+        while at < bytes.len() && !matches!(bytes[at], b'<' | b'&') {
+            if !bytes[at].is_ascii_whitespace() {
+                let run = at;
+                // Single spaces between words belong to the run, so that most text is one piece.
+                while at < bytes.len() {
+                    let byte = bytes[at];
+                    let single_space = byte == b' '
+                        && bytes
+                            .get(at + 1)
+                            .is_some_and(|next| !next.is_ascii_whitespace() && !matches!(next, b'<' | b'&'));
+                    if matches!(byte, b'<' | b'&') || (byte.is_ascii_whitespace() && !single_space) {
+                        break;
+                    }
+                    at += 1;
+                }
+                self.flush_space();
+                self.out.map.push_verbatim(at - run, run);
+                self.out.text.push_str(&self.html[run..at]);
+            } else if self.preformatted > 0 {
+                self.out.map.push_verbatim(1, at);
+                self.out.text.push(bytes[at] as char);
+                at += 1;
+            } else {
+                self.space.get_or_insert(at);
+                at += 1;
+            }
+        }
+        at
+    }
+
+    fn flush_space(&mut self) {
+        let Some(at) = self.space.take() else { return };
+        if self.is_at_line_start() || self.out.text.ends_with('\t') {
+            return;
+        }
+        if self.html.as_bytes()[at] == b' ' {
+            self.out.map.push_verbatim(1, at);
+        } else {
+            self.out.map.push_whole(1, at..at + 1);
+        }
+        self.out.text.push(' ');
+    }
+
+    fn is_at_line_start(&self) -> bool {
+        self.out.text.is_empty() || self.out.text.ends_with('\n')
+    }
+
+    fn reference(&mut self, at: usize) -> usize {
+        let mut decoded = String::new();
+        let length = html_entities::decode(&self.html[at..], &mut decoded);
+        self.flush_space();
+        match length {
+            Some(length) => {
+                self.out.map.push_whole(decoded.len(), at..at + length);
+                self.out.text.push_str(&decoded);
+                at + length
+            }
+            None => {
+                self.out.map.push_verbatim(1, at);
+                self.out.text.push('&');
+                at + 1
+            }
+        }
+    }
+
+    fn markup(&mut self, at: usize) -> usize {
+        let rest = &self.html[at..];
+        match rest.as_bytes().get(1) {
+            Some(b'!') if rest.starts_with("<!--") => comment_end(self.html, at),
+            Some(b'!' | b'?') => self.behind_bracket(at),
+            Some(b'/') if !rest.as_bytes().get(2).is_some_and(u8::is_ascii_alphabetic) => self.behind_bracket(at),
+            Some(byte) if *byte == b'/' || byte.is_ascii_alphabetic() => self.tag(at),
+            _ => {
+                self.flush_space();
+                self.out.map.push_verbatim(1, at);
+                self.out.text.push('<');
+                at + 1
+            }
+        }
+    }
+
+    fn behind_bracket(&self, at: usize) -> usize {
+        memchr(b'>', &self.html.as_bytes()[at..]).map_or(self.html.len(), |length| at + length + 1)
+    }
+
+    fn tag(&mut self, at: usize) -> usize {
+        let tag = read_tag(self.html, at);
+        let mut name = [0; 12];
+        let Some(name) = lower(tag.name, &mut name) else { return tag.end };
+        match name {
+            "script" | "style" | "title" | "iframe" | "noembed" | "noframes" if !tag.closes => {
+                return raw_text_end(self.html, tag.end, name);
+            }
+            "br" | "hr" => self.end_line(at, true),
+            "td" | "th" => self.separate_cell(at),
+            "pre" | "textarea" | "xmp" | "listing" => {
+                self.end_line(at, false);
+                self.preformatted =
+                    if tag.closes { self.preformatted.saturating_sub(1) } else { self.preformatted.saturating_add(1) };
+            }
+            "img" => self.alternative_text(&tag),
+            _ if is_block(name) => self.end_line(at, false),
+            _ => {}
+        }
+        match (name, tag.closes) {
+            ("div", false) => {
+                self.div_depth += 1;
+                if let Some(zone) = zone_of_division(tag.attributes) {
+                    self.enter(Container::Div, self.div_depth, zone);
+                }
+            }
+            ("div", true) => {
+                self.leave(Container::Div, self.div_depth);
+                self.div_depth = self.div_depth.saturating_sub(1);
+            }
+            ("blockquote", false) => {
+                self.quote_depth += 1;
+                if !is_indent(tag.attributes) {
+                    self.enter(Container::Quote, self.quote_depth, Zone::Quoted);
+                }
+            }
+            ("blockquote", true) => {
+                self.leave(Container::Quote, self.quote_depth);
+                self.quote_depth = self.quote_depth.saturating_sub(1);
+            }
+            _ => {}
+        }
+        tag.end
+    }
+
+    fn enter(&mut self, element: Container, depth: usize, zone: Zone) {
+        match &self.region {
+            None => self.region = Some(Region { element, depth, start: self.out.text.len(), zone }),
+            // A quotation below a signature, as Outlook on the web nests them.
+            Some(region) if region.zone == Zone::Signature && zone != Zone::Signature => {
+                let region = self.region.replace(Region { element, depth, start: self.out.text.len(), zone });
+                self.out.marks.extend(region.map(|region| (region.start..self.out.text.len(), region.zone)));
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn leave(&mut self, element: Container, depth: usize) {
+        if let Some(region) = self.region.take_if(|region| region.element == element && region.depth == depth) {
+            self.mark(region);
+        }
+    }
+
+    fn mark(&mut self, region: Region) {
+        self.out.marks.push((region.start..self.out.text.len(), region.zone));
+    }
+
+    /// Ends the line; an empty one only where the source asks for it.
+    fn end_line(&mut self, at: usize, always: bool) {
+        self.space = None;
+        if always || !self.is_at_line_start() {
+            self.out.map.push_whole(1, at..at + 1);
+            self.out.text.push('\n');
+        }
+    }
+
+    fn separate_cell(&mut self, at: usize) {
+        self.space = None;
+        if !self.is_at_line_start() && !self.out.text.ends_with('\t') {
+            self.out.map.push_whole(1, at..at + 1);
+            self.out.text.push('\t');
+        }
+    }
+
+    fn alternative_text(&mut self, tag: &Tag<'a>) {
+        let Some(text) = attribute(tag.attributes, "alt").filter(|text| !text.trim().is_empty()) else { return };
+        let mut decoded = String::with_capacity(text.len());
+        let mut at = 0;
+        while let Some(found) = memchr(b'&', &text.as_bytes()[at..]) {
+            decoded.push_str(&text[at..at + found]);
+            at += found;
+            match html_entities::decode(&text[at..], &mut decoded) {
+                Some(length) => at += length,
+                None => {
+                    decoded.push('&');
+                    at += 1;
+                }
+            }
+        }
+        decoded.push_str(&text[at..]);
+        self.space = self.space.or(Some(tag.end - 1));
+        self.flush_space();
+        let start = text.as_ptr() as usize - self.html.as_ptr() as usize;
+        self.out.map.push_whole(decoded.len(), start..start + text.len());
+        self.out.text.push_str(&decoded);
+        self.space = Some(tag.end - 1);
+    }
+}
+
+/// Behind a comment. A comment for Outlook only (`<!--[if mso]>`) is displayed there: only its opening is skipped.
+fn comment_end(html: &str, at: usize) -> usize {
+    let rest = &html.as_bytes()[at..];
+    if rest.starts_with(b"<!--[if") {
+        let opening = memchr(b'>', &rest[..rest.len().min(512)]);
+        if let Some(length) = opening {
+            return at + length + 1;
+        }
+    }
+    // `<!-->` and `<!--->` are whole comments (WHATWG HTML 13.2.5.43).
+    if rest.starts_with(b"<!-->") || rest.starts_with(b"<!--->") {
+        return at + memchr(b'>', rest).map_or(rest.len(), |length| length + 1);
+    }
+    memmem::find(&rest[4..], b"--").map_or(html.len(), |_| {
+        let mut from = 4;
+        while let Some(found) = memmem::find(&rest[from..], b"--") {
+            let behind = from + found + 2;
+            match rest.get(behind..) {
+                Some([b'>', ..]) => return at + behind + 1,
+                Some([b'!', b'>', ..]) => return at + behind + 2,
+                _ => from = behind - 1,
+            }
+        }
+        html.len()
+    })
+}
+
+/// Behind the end tag of an element whose content is not markup; its end tag is left in.
+fn raw_text_end(html: &str, at: usize, name: &str) -> usize {
+    let bytes = html.as_bytes();
+    let mut from = at;
+    while let Some(found) = memmem::find(&bytes[from..], b"</") {
+        let here = from + found;
+        let behind = here + 2 + name.len();
+        if bytes.get(here + 2..behind).is_some_and(|found| found.eq_ignore_ascii_case(name.as_bytes()))
+            && bytes.get(behind).is_none_or(|byte| byte.is_ascii_whitespace() || matches!(byte, b'>' | b'/'))
+        {
+            return here;
+        }
+        from = here + 2;
+    }
+    html.len()
+}
+
+/// Reads the tag at `at`; quoted attribute values may hold a `>`.
+fn read_tag(html: &str, at: usize) -> Tag<'_> {
+    let bytes = html.as_bytes();
+    let closes = bytes.get(at + 1) == Some(&b'/');
+    let name_start = at + 1 + usize::from(closes);
+    let is_end_of_name = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'/' | b'>');
+    let name_end =
+        bytes[name_start..].iter().position(is_end_of_name).map_or(bytes.len(), |length| name_start + length);
+    let mut end = name_end;
+    let mut after_equals = false;
+    while end < bytes.len() {
+        match bytes[end] {
+            b'>' => break,
+            quote @ (b'"' | b'\'') if after_equals => {
+                end = memchr(quote, &bytes[end + 1..]).map_or(bytes.len(), |length| end + 1 + length);
+                after_equals = false;
+            }
+            b'=' => after_equals = true,
+            byte if byte.is_ascii_whitespace() => {}
+            _ => after_equals = false,
+        }
+        end += 1;
+    }
+    let end = end.min(bytes.len());
+    Tag { name: &html[name_start..name_end], closes, attributes: &html[name_end..end], end: (end + 1).min(bytes.len()) }
+}
+
+/// The value of an attribute, as written.
+fn attribute<'a>(attributes: &'a str, wanted: &str) -> Option<&'a str> {
+    let bytes = attributes.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        if bytes[at].is_ascii_whitespace() || matches!(bytes[at], b'/' | b'=') {
+            at += 1;
+            continue;
+        }
+        let name_start = at;
+        while at < bytes.len() && !bytes[at].is_ascii_whitespace() && !matches!(bytes[at], b'=' | b'/') {
+            at += 1;
+        }
+        let is_wanted = attributes[name_start..at].eq_ignore_ascii_case(wanted);
+        while bytes.get(at).is_some_and(u8::is_ascii_whitespace) {
+            at += 1;
+        }
+        if bytes.get(at) != Some(&b'=') {
+            continue;
+        }
+        at += 1;
+        while bytes.get(at).is_some_and(u8::is_ascii_whitespace) {
+            at += 1;
+        }
+        let value = match bytes.get(at) {
+            Some(&quote @ (b'"' | b'\'')) => {
+                let start = at + 1;
+                let end = memchr(quote, &bytes[start..]).map_or(bytes.len(), |length| start + length);
+                at = end + 1;
+                &attributes[start..end]
+            }
+            _ => {
+                let start = at;
+                while at < bytes.len() && !bytes[at].is_ascii_whitespace() {
+                    at += 1;
+                }
+                &attributes[start..at]
+            }
+        };
+        if is_wanted {
+            return Some(value);
+        }
+    }
+    None
+}
+
+/// The name in lower case, if it is short enough to be one that matters.
+fn lower<'a>(name: &str, buffer: &'a mut [u8; 12]) -> Option<&'a str> {
+    let buffer = buffer.get_mut(..name.len())?;
+    buffer.copy_from_slice(name.as_bytes());
+    buffer.make_ascii_lowercase();
+    std::str::from_utf8(buffer).ok()
+}
+
+fn is_block(name: &str) -> bool {
+    matches!(
+        name,
+        "p" | "div"
+            | "li"
+            | "ul"
+            | "ol"
+            | "dl"
+            | "dt"
+            | "dd"
+            | "tr"
+            | "table"
+            | "tbody"
+            | "thead"
+            | "tfoot"
+            | "caption"
+            | "blockquote"
+            | "h1"
+            | "h2"
+            | "h3"
+            | "h4"
+            | "h5"
+            | "h6"
+            | "body"
+            | "html"
+            | "head"
+            | "section"
+            | "article"
+            | "header"
+            | "footer"
+            | "main"
+            | "nav"
+            | "aside"
+            | "address"
+            | "form"
+            | "fieldset"
+            | "legend"
+            | "figure"
+            | "figcaption"
+            | "center"
+            | "details"
+            | "summary"
+            | "option"
+            | "select"
+            | "button"
+    )
+}
+
+/// Divisions by which mail programs wrap quotations and signatures.
+fn zone_of_division(attributes: &str) -> Option<Zone> {
+    if attributes.is_empty() {
+        return None;
+    }
+    let words = |name| attribute(attributes, name).into_iter().flat_map(str::split_ascii_whitespace);
+    words("class").chain(words("id")).find_map(|word| match word.strip_prefix("x_").unwrap_or(word) {
+        "gmail_quote" | "gmail_quote_container" | "yahoo_quoted" | "protonmail_quote" => Some(Zone::Quoted),
+        "moz-forward-container" => Some(Zone::Forwarded),
+        "gmail_signature"
+        | "moz-signature"
+        | "Signature"
+        | "ms-outlook-mobile-signature"
+        | "protonmail_signature_block" => Some(Zone::Signature),
+        _ => None,
+    })
+}
+
+/// A blockquote that only indents the author's own text, as editors write it.
+fn is_indent(attributes: &str) -> bool {
+    if attribute(attributes, "type").is_some_and(|kind| kind.eq_ignore_ascii_case("cite"))
+        || attribute(attributes, "class").is_some_and(|class| class.contains("quote"))
+        || attribute(attributes, "cite").is_some()
+    {
+        return false;
+    }
+    attribute(attributes, "style").is_some_and(|style| {
+        let style: String = style.chars().filter(|c| !c.is_whitespace()).collect::<String>().to_ascii_lowercase();
+        style
+            .split(';')
+            .any(|rule| matches!(rule, "border:none" | "border:0" | "border:medium none" | "border:nonenone"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(html: &str) -> String {
+        render(html).text
+    }
+
+    #[test]
+    fn as_displayed() {
+        for (html, expected) in [
+            ("plain", "plain"),
+            ("<p>one</p><p>two</p>", "one\ntwo\n"),
+            ("a<br>b<br/>c", "a\nb\nc"),
+            ("<b>bo</b>ld wo<i>rd</i>s", "bold words"),
+            ("  much \r\n\t white  space ", "much white space"),
+            ("<td>a</td><td>b</td></tr><tr><td>c", "a\tb\t\nc"),
+            ("a &lt;b&gt; &amp; &eacute;&#8364;", "a <b> & é€"),
+            ("<style>p { color: red }</style>x<script>if (a</b) {}</script>y", "xy"),
+            ("<STYLE type='a>b'>hidden</StyLe >x", "x"),
+            ("<!-- hidden > still -->x<!-- a --!>y", "xy"),
+            ("<!--[if mso]><p>outlook</p><![endif]-->x", "outlook\nx"),
+            ("<a title='x > y' href=\"z\">link</a>", "link"),
+            ("1 < 2 and <3", "1 < 2 and <3"),
+            ("<pre>a\n  b</pre>", "a\n  b\n"),
+            ("<ul><li>a<li>b</ul>", "a\nb\n"),
+            ("x<img src=y alt='a &amp; b'>z", "x a & b z"),
+            ("<title>no</title><p>yes", "yes"),
+            ("<head><meta charset=utf-8></head>x", "x"),
+            ("<span style='display:none'>still here</span>", "still here"),
+            ("unclosed <a href='", "unclosed"),
+            ("</p>x</", "x"),
+            ("x<!-- open", "x"),
+        ] {
+            assert_eq!(shown(html), expected, "{html}");
+            assert_eq!(render(html).map.len(), expected.len(), "{html}");
+        }
+    }
+
+    #[test]
+    fn offsets_lead_back() {
+        let html = "<p>QQ&nbsp;12 <b>34</b></p>";
+        let rendered = render(html);
+        assert_eq!(rendered.text, "QQ\u{a0}12 34\n");
+        let end = rendered.text.len() - 1;
+        assert_eq!(&html[rendered.map.source(0..end)], "QQ&nbsp;12 <b>34");
+    }
+
+    #[test]
+    fn marks() {
+        let zones = |html: &str| {
+            let rendered = render(html);
+            let stretch = |(range, zone): &(Range<usize>, Zone)| (rendered.text[range.clone()].to_string(), *zone);
+            rendered.marks.iter().map(stretch).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            zones("a<blockquote>b<blockquote>c</blockquote>d</blockquote>e"),
+            [("b\nc\nd\n".into(), Zone::Quoted)]
+        );
+        assert_eq!(
+            zones("<div>a<div class=\"x gmail_quote\">b<div>c</div>d</div>e</div>"),
+            [("b\nc\nd\n".into(), Zone::Quoted)]
+        );
+        assert_eq!(zones("a<blockquote style='margin:0 0 0 40px; border: none'>b</blockquote>"), []);
+        assert_eq!(zones("a<div id=Signature>b"), [("b".into(), Zone::Signature)]);
+    }
+}
