@@ -88,7 +88,7 @@ impl<'a> Seen<'a> {
     }
 
     /// Sender or author is ours, so the message speaks for us.
-    pub fn from_us(&self) -> bool {
+    pub fn is_from_us(&self) -> bool {
         let sender = self.submission.envelope.sender.address.as_ref();
         sender.is_some_and(|sender| self.house.owns(sender)) || self.authors().iter().any(|a| self.house.owns(a))
     }
