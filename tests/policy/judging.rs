@@ -4,7 +4,7 @@ use super::world::{HEAD, enforcing, facts, found, ruleset, scan_of, submission, 
 use outgate::{
     detect::Scan,
     mail::{Certainty, PartId, Unread, UnreadReason, Zone},
-    policy::{Category, Disposition, Fallback, Mode, Tell, explain, is_incoming, judge},
+    policy::{Category, Disposition, FactQuery, Fallback, Mode, Tell, explain, is_incoming, judge},
 };
 use std::time::{Duration, Instant};
 
@@ -176,6 +176,34 @@ fn incoming_mail_is_what_comes_from_strangers_to_us_alone() {
         (false, submission(OUT, &[], stranger)),
     ] {
         assert_eq!(is_incoming(&submission, &set), incoming, "{:?}", submission.origin.user);
+    }
+}
+
+#[test]
+fn the_thread_and_the_visible_people_are_what_is_looked_up() {
+    let message = "From: author@ours.example\nTo: B@elsewhere.example, a@elsewhere.example\nCc: b@Elsewhere.example\n\
+                   In-Reply-To: <3@x.example>\nReferences: <1@x.example>\n <2@x.example> <3@x.example>\n\nHello.\n";
+    let query = FactQuery::of(&submission(US, &[OUT], message).message);
+    assert_eq!(query.references, ["<3@x.example>", "<2@x.example>", "<1@x.example>"]);
+    assert_eq!(query.visible, ["a@elsewhere.example", "b@elsewhere.example"]);
+    assert!(all(Mode::Enforce).asks_for_threads());
+    let tag = enforcing(TAG);
+    assert!(!ruleset(&[("tag", &tag)], "", Mode::Enforce).asks_for_threads());
+}
+
+#[test]
+fn every_input_changes_the_digest() {
+    let tag = enforcing(TAG);
+    let digest = |rule: &str, more: &str, mode| ruleset(&[("tag", rule)], more, mode).digest().to_string();
+    let first = digest(&tag, "", Mode::Enforce);
+    assert_eq!(first, digest(&tag, "", Mode::Enforce));
+    assert_eq!(first.len(), 16);
+    for other in [
+        digest(&format!("{tag}\n"), "", Mode::Enforce),
+        digest(&tag, "# more", Mode::Enforce),
+        digest(&tag, "", Mode::Watch),
+    ] {
+        assert_ne!(first, other);
     }
 }
 
