@@ -77,6 +77,9 @@ const PASS: Duration = Duration::from_secs(5 * 24 * 3600);
 /// Storing an attempt's end is tried again after these waits.
 const STORE_AGAIN: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(20)];
 
+/// How long attempts in hand may take to end at a stop.
+const GRACE: Duration = Duration::from_secs(25);
+
 /// The worker.
 pub struct Outbox<S> {
     pub store: S,
@@ -102,8 +105,13 @@ impl<S: OutboxStore> Outbox<S> {
                 () = sleep(wait) => {}
             }
         }
-        while let Some(ended) = attempts.join_next().await {
-            note(ended);
+        let ending = async {
+            while let Some(ended) = attempts.join_next().await {
+                note(ended);
+            }
+        };
+        if timeout(GRACE, ending).await.is_err() {
+            tracing::warn!("attempts of the outbox were cut off; they are made again after the next start");
         }
     }
 
