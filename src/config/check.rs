@@ -1,14 +1,16 @@
 //! From the settings as written to the settings as checked: defaults filled in, and what does not go together refused.
 
 use super::{
-    Network, clouds,
-    settings::{
-        Archive, Console, Metrics, MilterDoor, NextHop, Notices, Peer, Senders, Settings, SmtpDoor, Store, Tls,
-    },
+    clouds,
+    settings::{Archive, Console, Metrics, MilterDoor, NextHop, Notices, Settings, SmtpDoor, Store, Tls},
     written::{self, Written},
 };
 use crate::{
     diagnostic::{Diagnostic, Diagnostics, Located, Source},
+    intake::{
+        Network,
+        smtp::{self, Peer, RelayRisk, Senders},
+    },
     policy::Mode,
 };
 use std::{
@@ -30,8 +32,6 @@ pub(super) mod default {
     pub const METRICS_LISTEN: &str = "127.0.0.1:9797";
     pub const KEY_FILE: &str = "store.key";
     pub const PEER_NETWORKS: [&str; 2] = ["127.0.0.0/8", "::1/128"];
-    /// Postfix's proxy filter gives 100 s.
-    pub const ANSWER_WITHIN: Duration = Duration::from_secs(90);
     /// Three years, each counted as a leap year.
     pub const ARCHIVE_KEEP: Duration = Duration::from_secs(3 * 366 * 24 * 60 * 60);
 }
@@ -138,17 +138,30 @@ impl Check<'_> {
                 "leave it out, and let only this machine or a trusted network hand in mail",
             );
         }
-        let public = smtp.listen.iter().find(|listen| !listen.value.ip().is_loopback());
-        if let (Some(listen), true) = (public, smtp.peers.is_empty()) {
-            self.mistake(
-                listen.at.clone(),
-                "an open relay: others reach this address, and no [[smtp.peer]] says who may hand in mail",
-                "write [[smtp.peer]] with its networks, or listen on 127.0.0.1",
-            );
-        }
+        self.relay_risk(smtp);
         for peer in &smtp.peers {
             self.peer(peer);
         }
+    }
+
+    /// The door itself says what would be an open relay; here it gets its place.
+    fn relay_risk(&mut self, smtp: &written::SmtpDoor) {
+        let mut door = smtp::Settings::new(smtp.listen.iter().map(|listen| listen.value).collect(), "");
+        door.peers =
+            smtp.peers.iter().map(|peer| Peer::new(peer.networks.iter().map(|at| at.value).collect())).collect();
+        let Some(risk) = door.relay_risk() else { return };
+        let networks = || smtp.peers.iter().flat_map(|peer| &peer.networks);
+        let (at, allowed) = match &risk {
+            RelayRisk::NoPeers { listen } => (
+                smtp.listen.iter().find(|written| written.value == *listen).map(|written| &written.at),
+                "write [[smtp.peer]] with its networks, or listen on 127.0.0.1",
+            ),
+            RelayRisk::TooWide { network } => (
+                networks().find(|written| written.value == *network).map(|written| &written.at),
+                "allowed: the networks of your own mail servers",
+            ),
+        };
+        self.mistake(at.unwrap_or(&smtp.at).clone(), format!("an open relay: {risk}"), allowed);
     }
 
     fn peer(&mut self, peer: &written::Peer) {
@@ -163,13 +176,7 @@ impl Check<'_> {
             self.mistake(within.at.clone(), "`answer-within` is out of range", allowed);
         }
         for network in &peer.networks {
-            if network.value.is_everybody() {
-                self.mistake(
-                    network.at.clone(),
-                    format!("an open relay: {} lets everybody hand in mail", network.value),
-                    "allowed: the networks of your own mail servers",
-                );
-            } else if let Some(cloud) = clouds::shared(&network.value) {
+            if let Some(cloud) = clouds::shared(&network.value) {
                 self.cloud(peer, network, cloud);
             }
         }
@@ -268,19 +275,15 @@ fn settings(file: &Path, written: Written) -> Option<Settings> {
 /// Without any peer, this machine itself (a listener that others reach was refused before).
 fn peers(written: Vec<written::Peer>) -> Vec<Peer> {
     if written.is_empty() {
-        let networks = default::PEER_NETWORKS
-            .iter()
-            .map(|network| Network::parse(network).expect("a default of ours is a network"));
-        return vec![Peer {
-            networks: networks.collect(),
-            answer_within: default::ANSWER_WITHIN,
-            senders: Senders::Any,
-        }];
+        let networks = default::PEER_NETWORKS.iter();
+        let networks = networks.map(|network| network.parse().expect("a default of ours is a network"));
+        return vec![Peer::new(networks.collect())];
     }
     let peers = written.into_iter().map(|peer| Peer {
         networks: values(peer.networks),
-        answer_within: peer.answer_within.map_or(default::ANSWER_WITHIN, |within| within.value),
+        answer_within: peer.answer_within.map_or(Peer::ANSWER_WITHIN, |within| within.value),
         senders: peer.senders.map_or(Senders::Any, |senders| senders.value),
+        line_endings: peer.line_endings.map(|endings| endings.value).unwrap_or_default(),
     });
     peers.collect()
 }
@@ -389,9 +392,12 @@ mod tests {
             ),
             (&LEAST.replace("10036", "10035"), "the next hop is our own door"),
             (&LEAST.replace("127.0.0.1:10036", "localhost:10035"), "the next hop is our own door"),
-            (&LEAST.replace("[smtp]", "[smtp]\nlisten = '0.0.0.0:25'"), "an open relay: others reach this address"),
-            (&peer("networks = '0.0.0.0/0'"), "an open relay: 0.0.0.0/0 lets everybody hand in mail"),
-            (&peer("networks = ['::/0']"), "an open relay: ::/0 lets everybody hand in mail"),
+            (
+                &LEAST.replace("[smtp]", "[smtp]\nlisten = '0.0.0.0:25'"),
+                "an open relay: the door at 0.0.0.0:25 is public",
+            ),
+            (&peer("networks = '0.0.0.0/0'"), "an open relay: the peer network 0.0.0.0/0 is"),
+            (&peer("networks = ['::/0']"), "an open relay: the peer network ::/0 is"),
             (&peer("networks = []"), "`networks` admits nobody"),
             (&peer("answer-within = '90 s'"), "`networks` is missing"),
             (&peer("networks = '10.0.0.0/8'\nanswer-within = '1 s'"), "(allowed: from 10 s to 600 s)"),

@@ -8,11 +8,9 @@ mod clouds;
 mod folders;
 pub mod init;
 pub mod key_file;
-mod network;
 mod settings;
 mod written;
 
-pub use network::{Network, NetworkError};
 pub use settings::*;
 
 use crate::diagnostic::{Diagnostics, Located};

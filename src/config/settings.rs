@@ -1,7 +1,6 @@
 //! The settings as checked: what the rest of the program works with. A value of these types cannot be wrong.
 
-use super::Network;
-use crate::{mail::Address, policy::Mode};
+use crate::{intake::smtp::Peer, mail::Address, policy::Mode};
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
@@ -39,23 +38,8 @@ pub struct Settings {
 #[derive(Clone, Debug)]
 pub struct SmtpDoor {
     pub listen: Vec<SocketAddr>,
+    /// Who may hand in mail without AUTH.
     pub peers: Vec<Peer>,
-}
-
-/// Who may hand in mail without AUTH.
-#[derive(Clone, Debug)]
-pub struct Peer {
-    pub networks: Vec<Network>,
-    /// By when the peer must have our answer.
-    pub answer_within: Duration,
-    pub senders: Senders,
-}
-
-/// Whose mail a peer may hand in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Senders {
-    Any,
-    OwnDomains,
 }
 
 #[derive(Clone, Debug)]

@@ -1,13 +1,11 @@
 //! The settings as written: what stands in `outgate.toml`, key by key, each with its place. Nothing is filled in here,
 //! and whether the values go together is for `check` to say.
 
-use super::{
-    Network,
-    settings::{Senders, Tls},
-};
+use super::settings::Tls;
 use crate::{
     diagnostic::{self, Diagnostics, Located, Source, Table},
-    mail::Address,
+    intake::{Network, smtp::Senders},
+    mail::{Address, wire::LineEndings},
     policy::Mode,
 };
 use std::{net::SocketAddr, ops::Range, time::Duration};
@@ -50,6 +48,7 @@ pub(super) struct Peer {
     pub networks: Vec<Located<Network>>,
     pub answer_within: Option<Located<Duration>>,
     pub senders: Option<Located<Senders>>,
+    pub line_endings: Option<Located<LineEndings>>,
     pub tenant: Option<Located<String>>,
     pub unbuilt: Vec<Located<&'static str>>,
 }
@@ -143,7 +142,7 @@ fn peer(table: &Table<'_>) -> Peer {
                 value.mistake("`networks` admits nobody");
             }
             let allowed = "an address or a block of addresses, such as 192.0.2.1 or 192.0.2.0/24";
-            elements.iter().filter_map(|element| element.parsed(allowed, Network::parse)).collect()
+            elements.iter().filter_map(|element| element.parsed(allowed, str::parse::<Network>)).collect()
         }
     };
     let tenant = table.text("tenant");
@@ -153,11 +152,13 @@ fn peer(table: &Table<'_>) -> Peer {
         unbuilt.extend(asked.map(|flag| Located::new(key, flag.at)));
     }
     let senders = [("any", Senders::Any), ("own-domains", Senders::OwnDomains)];
+    let line_endings = [("strict", LineEndings::Strict), ("normalise", LineEndings::Normalise)];
     let peer = Peer {
         at: table.at(),
         networks,
         answer_within: table.duration("answer-within"),
         senders: table.choice("senders", &senders),
+        line_endings: table.choice("line-endings", &line_endings),
         tenant,
         unbuilt,
     };

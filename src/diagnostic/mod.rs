@@ -82,7 +82,7 @@ impl Diagnostic {
     /// For a word that is not one of `words`: the nearest one, and all of them.
     pub fn with_words<W: AsRef<str>>(self, wrong: &str, words: &[W]) -> Self {
         let list = words.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
-        let allowed = if list.is_empty() { "nothing is allowed here".into() } else { format!("allowed: {list}") };
+        let allowed = if list.is_empty() { "there is none to choose from".into() } else { format!("allowed: {list}") };
         match nearest(wrong, words) {
             Some(near) => self.with_allowed(format!("did you mean `{near}`? {allowed}")),
             None => self.with_allowed(allowed),

@@ -120,7 +120,13 @@ impl<'r> Table<'r> {
 
     /// A text that must be there and say something.
     pub fn required_text(&self, key: &str) -> Option<Located<String>> {
-        let text = self.required(key)?.text()?;
+        self.required(key)?;
+        self.filled_text(key)
+    }
+
+    /// A text that may be absent, but says something when it is there.
+    pub fn filled_text(&self, key: &str) -> Option<Located<String>> {
+        let text = self.value(key)?.text()?;
         if text.value.trim().is_empty() {
             self.mistake_at(text.at, format!("`{key}` is empty"));
             return None;
@@ -201,6 +207,11 @@ impl<'r> Table<'r> {
         entries.collect()
     }
 
+    /// Whether nothing is written in it.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     pub fn has(&self, key: &str) -> bool {
         self.entries.contains_key(key)
     }
@@ -264,14 +275,7 @@ impl<'r> Value<'r> {
         let DeValue::Integer(written) = self.value.get_ref() else { return self.wrong_type(&allowed) };
         match i64::from_str_radix(written.as_str(), written.radix()) {
             Ok(number) if range.contains(&number) => Some(self.located(number)),
-            _ => {
-                let message = format!("`{}` is out of range", self.name);
-                self.note(
-                    Diagnostic::new(self.reading.source, self.at(), message)
-                        .with_allowed(format!("allowed: {allowed}")),
-                );
-                None
-            }
+            _ => self.out_of_range(&allowed),
         }
     }
 
@@ -287,8 +291,14 @@ impl<'r> Value<'r> {
         };
         match number {
             Some(number) if range.contains(&number) => Some(self.located(number)),
-            _ => self.wrong_type(&allowed),
+            _ => self.out_of_range(&allowed),
         }
+    }
+
+    fn out_of_range<T>(&self, allowed: &str) -> Option<T> {
+        let diagnostic = Diagnostic::new(self.reading.source, self.at(), format!("`{}` is out of range", self.name));
+        self.note(diagnostic.with_allowed(format!("allowed: {allowed}")));
+        None
     }
 
     pub fn duration(&self) -> Option<Located<Duration>> {

@@ -52,7 +52,8 @@ pub(super) fn compose(notices: &[&Notice], before: &[u8], at_end: bool, whole_bo
         if index > 0 {
             out.push_str("\n\n");
         }
-        let plain = if notice.plain.trim().is_empty() { super::notice_html::shown(&notice.html) } else { notice.plain.clone() };
+        let plain =
+            if notice.plain.trim().is_empty() { super::notice_html::shown(&notice.html) } else { notice.plain.clone() };
         let rendered: Vec<String> = plain.trim().lines().map(|line| write_line(line.trim_end(), lines)).collect();
         out.push_str(&rendered.join("\n"));
     }

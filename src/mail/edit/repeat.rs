@@ -87,7 +87,10 @@ mod tests {
 
     #[test]
     fn reflowed_and_marked_up_it_is_the_same() {
-        let wanted = wanted("This email is confidential.\n\nPlease delete it.", "<p>This email is <b>confidential</b>. Please delete&nbsp;it.");
+        let wanted = wanted(
+            "This email is confidential.\n\nPlease delete it.",
+            "<p>This email is <b>confidential</b>. Please delete&nbsp;it.",
+        );
         let text = Text { text: "Hello\n* This email is\nconfidential. Please  delete it.".into(), ..Text::default() };
         assert!(wanted.stands_in(&text));
         let text = Text { text: "This email is confidential. Please do not delete it.".into(), ..Text::default() };
