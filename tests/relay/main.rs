@@ -63,7 +63,7 @@ fn sender(parameters: &[&str]) -> ReversePath {
 }
 
 fn outgoing() -> Outgoing {
-    Outgoing::edited(Arc::from(&b"Received: by gate.example\r\n"[..]), MESSAGE.to_vec())
+    Outgoing::bytes(Arc::from(&b"Received: by gate.example\r\n"[..]), MESSAGE.to_vec())
 }
 
 fn in_seconds(seconds: u64) -> Instant {

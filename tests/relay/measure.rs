@@ -53,7 +53,7 @@ async fn measure_small_messages() {
             tokio::spawn(async move {
                 for _ in 0..EACH {
                     let (transaction, _) = begun(&relay).await;
-                    let outgoing = Outgoing::edited(Arc::from(&b"Received: by gate.example\r\n"[..]), message.clone());
+                    let outgoing = Outgoing::bytes(Arc::from(&b"Received: by gate.example\r\n"[..]), message.clone());
                     assert_eq!(code(&transaction.send(outgoing, in_seconds(10)).await), 250);
                 }
             })
