@@ -68,7 +68,7 @@ fn log(as_json: bool) {
 
 impl health::Ready for Gateway {
     fn unready(&self) -> Option<&'static str> {
-        (!self.store_is_healthy()).then_some("the store does not take writes; see the log")
+        (!self.store().is_healthy()).then_some("the store does not take writes; see the log")
     }
 }
 

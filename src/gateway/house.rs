@@ -7,8 +7,9 @@ use crate::{
     delivery::{
         late::LateAnswers,
         notice::Notices,
-        outbox::Outbox,
+        outbox::{Outbox, Schedule},
         relay::{Relay, RelaySettings, TlsMode},
+        report::Reporter,
     },
     diagnostic::Diagnostics,
     intake::smtp::{self, Door, Seals},
@@ -17,12 +18,16 @@ use crate::{
     store::Store,
 };
 use arc_swap::ArcSwap;
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use time::OffsetDateTime;
 use tokio::{
     sync::{Notify, watch},
     task::JoinHandle,
+    time::Instant,
 };
+
+/// How long accepted work may take to finish once we are asked to stop.
+const DRAIN: Duration = Duration::from_secs(30);
 
 /// A running gateway.
 pub struct House {
@@ -83,10 +88,17 @@ impl House {
 
         let (stop, stopped) = watch::channel(false);
         let door = Door::new(door_settings, gateway.clone(), keys);
-        let outbox = Outbox::new(store, relay, Seals::new(keys), &settings.hostname, gateway.outbox.clone());
+        let outbox = Arc::new(Outbox {
+            store,
+            relay,
+            reporter: Reporter { from: notices.from.clone(), hostname: settings.hostname.clone() },
+            seals: Seals::new(keys),
+            schedule: Schedule::default(),
+            wake: gateway.outbox.clone(),
+        });
         let tasks = vec![
             tokio::spawn(door.serve(listeners, stopped.clone())),
-            tokio::spawn(outbox.run(stopped.clone())),
+            tokio::spawn(outbox.run(stopping(stopped.clone()))),
             tokio::spawn(super::housekeeping::run(gateway.clone(), stopped)),
         ];
         Ok(Self { gateway, file, stop, tasks, smtp: bound })
@@ -116,15 +128,24 @@ impl House {
     /// No new connections; accepted work finishes; the book is closed.
     pub async fn close(self) {
         self.stop.send_replace(true);
+        let until = Instant::now() + DRAIN;
         for task in self.tasks {
-            // A task that panicked has said so in the log.
-            let _ = task.await;
+            // A task that panicked has said so in the log; what the outbox had in hand is leased again later.
+            if tokio::time::timeout_at(until, task).await.is_err() {
+                tracing::warn!("Stopped before all work was finished; what was accepted is on the disk");
+            }
         }
         self.gateway.relay.close().await;
         let event = Event { at: OffsetDateTime::now_utc(), submission: None, what: What::Stopped };
         let _ = self.gateway.store.append(vec![event]).await;
         let _ = self.gateway.store.flush().await;
     }
+}
+
+/// Comes back when the house is closing.
+async fn stopping(mut stop: watch::Receiver<bool>) {
+    // An error is a house that is gone: closing too.
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 fn door(settings: &Settings, own_domains: &[String]) -> smtp::Settings {
