@@ -21,7 +21,10 @@ use crate::{
     },
 };
 use std::{net::IpAddr, sync::Arc};
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout, timeout_at},
+};
 
 /// How many times the recipients of one message a client may name without a message: lists have dead addresses.
 const OFFERS: usize = 10;
@@ -166,7 +169,15 @@ impl<C: Corridor> Session<C> {
         self.connection.reply(&greeting);
         loop {
             self.connection.flush().await.map_err(|_| End::Gone)?;
-            self.wait().await?;
+            let asked = Instant::now();
+            // Until a whole line is here: a client that sends it byte by byte gets no more time for it.
+            let first = loop {
+                self.wait(asked).await?;
+                if let Some(heard) = self.connection.next_command() {
+                    break heard;
+                }
+            };
+            self.hear(first).await?;
             while let Some(heard) = self.connection.next_command() {
                 self.hear(heard).await?;
             }
@@ -174,8 +185,8 @@ impl<C: Corridor> Session<C> {
         }
     }
 
-    /// Waits for more of the client.
-    async fn wait(&mut self) -> Result<(), End> {
+    /// Waits for more of the client, whose turn it has been since `asked`.
+    async fn wait(&mut self, asked: Instant) -> Result<(), End> {
         let limits = &self.door.settings.limits;
         loop {
             let stopping = *self.stop.borrow();
@@ -185,7 +196,7 @@ impl<C: Corridor> Session<C> {
             let patience = if stopping { limits.stopping_wait } else { limits.command_wait };
             tokio::select! {
                 biased;
-                filled = timeout(patience, self.connection.fill()) => return match filled {
+                filled = timeout_at(asked + patience, self.connection.fill()) => return match filled {
                     Err(_) => Err(End::too_slow()),
                     Ok(Err(_) | Ok(0)) => Err(End::Gone),
                     Ok(Ok(_)) => Ok(()),
