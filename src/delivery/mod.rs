@@ -6,12 +6,14 @@
 
 pub mod late;
 pub mod notice;
+pub mod outbox;
 pub mod relay;
+pub mod report;
 
 use crate::{
     audit::Event,
     intake::StoreDown,
-    mail::{SubmissionId, wire::Reply},
+    mail::wire::Reply,
     quarantine::{OutboxItem, State},
 };
 use std::future::Future;
@@ -29,7 +31,7 @@ pub struct Leased {
 }
 
 /// What became of an attempt.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Attempt {
     /// All recipients are done (delivered, or failed and reported): the item is gone.
     Done,
@@ -62,6 +64,3 @@ pub struct RecipientOutcome {
     pub recipient: crate::mail::ForwardPath,
     pub reply: Reply,
 }
-
-/// Marks an unused id type as ours.
-pub type ItemId = SubmissionId;

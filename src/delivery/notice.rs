@@ -86,7 +86,7 @@ fn mailbox(address: &Address) -> Option<Mailbox> {
 }
 
 /// A message id that may stand in a header: angle brackets, graphic ASCII, at most 250 octets.
-fn message_id(text: &str) -> Option<String> {
+pub(super) fn message_id(text: &str) -> Option<String> {
     let text = text.trim();
     let good = text.len() <= 250
         && text.starts_with('<')

@@ -9,6 +9,7 @@ mod json;
 mod matcher;
 mod patterns;
 mod personal;
+mod sample;
 mod scan;
 mod sources;
 mod words;

@@ -16,7 +16,7 @@
 
 use super::{Detector, Hit, Mistake, SourceFile, fold::Folded, matcher::is_word_byte};
 use aho_corasick::AhoCorasick;
-use regex_automata::{Input, PatternSet, meta, util::syntax};
+use regex_automata::{Input, MatchKind, PatternSet, meta, util::syntax};
 use regex_syntax::hir::{Class, Hir, HirKind};
 use serde::Deserialize;
 use std::{collections::HashSet, ops::Range, sync::Arc};
@@ -45,6 +45,7 @@ struct Pattern {
 
 struct Context {
     words: AhoCorasick,
+    longest: usize,
     within: usize,
 }
 
@@ -175,14 +176,16 @@ impl Pattern {
         let Some(context) = &self.context else { return Some(self.score) };
         // In the text as it stands offsets differ from the folded ones by little; in the folded text they are the same.
         let text = &folded.lower[..];
-        let shift = text.len().abs_diff(searched);
-        let from = found.start.saturating_sub(context.within + shift);
-        let to = (found.end + context.within + shift).min(text.len());
-        let near = &text[from.min(to)..to];
-        let whole = |start: usize, end: usize| {
-            (start == 0 || !is_word_byte(near[start - 1])) && near.get(end).is_none_or(|byte| !is_word_byte(*byte))
+        let within = context.within + text.len().abs_diff(searched).min(context.within);
+        let from = found.start.saturating_sub(within + context.longest).min(text.len());
+        let to = (found.end + within + context.longest).min(text.len());
+        let near = |word: aho_corasick::Match| {
+            let (start, end) = (from + word.start(), from + word.end());
+            let whole =
+                (start == 0 || !is_word_byte(text[start - 1])) && text.get(end).is_none_or(|byte| !is_word_byte(*byte));
+            whole && end + within >= found.start && start <= found.end + within
         };
-        context.words.find_iter(near).any(|word| whole(word.start(), word.end())).then_some(self.score)
+        context.words.find_iter(&text[from..to]).any(near).then_some(self.score)
     }
 
     fn hit(&self, found: &str, range: Range<usize>, score: f32) -> Hit {
@@ -237,8 +240,11 @@ impl Check<'_> {
         let kind = written.r#type.clone().unwrap_or_else(|| name.to_uppercase().replace('-', "_"));
         let words: Vec<Vec<u8>> = written.context.iter().map(|word| Folded::new(word.get_ref()).lower).collect();
         let within = written.within.as_ref().map_or(60, |within| *within.get_ref());
-        let context = (!words.is_empty())
-            .then(|| Context { words: AhoCorasick::new(words).expect("a list of short words compiles"), within });
+        let context = (!words.is_empty()).then(|| Context {
+            longest: words.iter().map(Vec::len).max().unwrap_or(0),
+            words: AhoCorasick::new(words).expect("a list of short words compiles"),
+            within,
+        });
         let detector = Detector::new(&format!("patterns.{name}"), &kind);
         Some((
             Pattern { detector, regex, context, score: written.score.as_ref().map_or(0.9, |score| *score.get_ref()) },
@@ -271,9 +277,20 @@ impl Check<'_> {
     }
 }
 
+fn limits() -> meta::Config {
+    meta::Config::new().nfa_size_limit(Some(COMPILED_LIMIT)).hybrid_cache_capacity(4 << 20)
+}
+
 fn builder() -> meta::Builder {
     let mut builder = meta::Regex::builder();
-    builder.configure(meta::Config::new().nfa_size_limit(Some(COMPILED_LIMIT)).hybrid_cache_capacity(4 << 20));
+    builder.configure(limits());
+    builder
+}
+
+/// Tells of each pattern whether it matches, not only of the one that matches first.
+fn every() -> meta::Builder {
+    let mut builder = meta::Regex::builder();
+    builder.configure(limits().match_kind(MatchKind::All));
     builder
 }
 
@@ -325,7 +342,7 @@ impl Group {
             Search::Anywhere => 0,
         });
         let longest = longest.max().unwrap_or(0);
-        let regex = if sources.is_empty() { None } else { Some(builder().build_many(&sources).map_err(drop)?) };
+        let regex = if sources.is_empty() { None } else { Some(every().build_many(&sources).map_err(drop)?) };
         Ok(Self { regex, members, longest })
     }
 }

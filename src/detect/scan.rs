@@ -127,6 +127,6 @@ mod tests {
     fn addresses_are_blanked_in_place() {
         let mut text = Text::default();
         text.push_verbatim("\"A. Name\" <a.b@c.example>, d@e.example", 10);
-        assert_eq!(without_addresses(text).text, "\"A. Name\" <              >,            ");
+        assert_eq!(without_addresses(text).text, "\"A. Name\" <             >,            ");
     }
 }

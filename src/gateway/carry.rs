@@ -9,12 +9,10 @@ use crate::{
         relay::{Outgoing, RelayTransaction, Sent},
     },
     intake::{Answer, RetryBook, RetryKey, Submission},
-    mail::{Message, wire::Reply},
-    policy::{
-        Category, Disposition, Fallback, Ground, Mode, Verdict,
-        planned::{Made, Unmade},
-    },
-    quarantine::{CaseStore, NewCase, NoticeWriter},
+    mail::{Message, SubmissionId, wire::Reply},
+    policy::{Disposition, FactQuery, Mode, Verdict, planned::Made},
+    quarantine::{CaseStore, Letter, NewCase, NoticeWriter},
+    store::Entry,
 };
 use std::sync::Arc;
 use time::OffsetDateTime;
@@ -78,49 +76,40 @@ impl Gateway {
         submission: Submission,
         upstream: RelayTransaction,
         edited: Option<Vec<u8>>,
-        mut events: Vec<Event>,
+        events: Vec<Event>,
         edits: Vec<String>,
         answer_by: Instant,
     ) -> Answer {
+        let trace = submission.trace.clone();
+        // Who sees whom is remembered of a message that left with its recipients as they stand.
+        let thread = (!edits.iter().any(|edit| edit == "hide-recipients")).then(|| thread_of(&submission.message));
         let outgoing = match edited {
-            Some(bytes) => Outgoing::edited(submission.trace.clone(), bytes),
-            None => Outgoing::untouched(submission.trace.clone(), submission.message.clone()),
+            Some(bytes) => Outgoing::bytes(trace, bytes),
+            None => Outgoing::untouched(trace, submission.message.clone()),
         };
-        let sent = upstream.send(outgoing, answer_by).await;
-        let handed_on = |code| self.event(&submission, What::HandedOn { code, edits: edits.clone() });
-        match sent {
-            Sent::Replied(reply) | Sent::NotSent(reply) => {
-                events.push(handed_on(reply.code()));
-                let retry = reply.is_positive().then(|| (submission.retry_key, reply.clone()));
-                if retry.is_some() {
-                    self.remember_thread(&submission.message);
-                }
-                if self.store.record(events, retry).await.is_err() && reply.is_positive() {
+        let handed = HandedOn { id: submission.id, key: submission.retry_key, events, edits, thread };
+        match upstream.send(outgoing, answer_by).await {
+            Sent::Replied(reply) | Sent::NotSent(reply) | Sent::Unknown(reply) => {
+                if self.store.commit(handed.entry(&reply)).await.is_err() && reply.is_positive() {
                     // The hop has it, so the answer is still 250; the store has gone unready and alarms.
-                    tracing::error!(submission = %submission.id, "handed on, but the record could not be written");
+                    tracing::error!(submission = %submission.id, "Handed on, but the record could not be written");
                 }
                 Answer::Relayed(reply)
             }
             Sent::Late(answer) => {
+                tracing::warn!(submission = %submission.id, "The next hop was late; its answer is kept for the retry");
                 let tell = self.late.expect(submission.retry_key);
                 let store = self.store.clone();
-                let key = submission.retry_key;
-                let (id, at) = (submission.id, submission.received_at);
-                tracing::warn!(submission = %id, "the next hop has not answered in time; its answer is kept for the retry");
                 tokio::spawn(async move {
-                    let Ok(Some(reply)) = answer.await else {
-                        tell.send_replace(Late::Lost);
-                        return;
+                    let late = match answer.await {
+                        Ok(Some(reply)) => {
+                            // A failed commit is the store's alarm; the retry is still answered from here.
+                            let _ = store.commit(handed.entry(&reply).late()).await;
+                            Late::Answered(reply)
+                        }
+                        _ => Late::Lost,
                     };
-                    let what = What::HandedOn { code: reply.code(), edits };
-                    events.push(Event { at, submission: Some(id), what });
-                    let retry = reply.is_positive().then(|| (key, reply.clone()));
-                    let recorded = store.record(events, retry).await;
-                    if recorded.is_ok() && reply.is_positive() {
-                        // Told through `tell` while this process lives, and from the record after it.
-                        store.unconfirmed(key);
-                    }
-                    tell.send_replace(Late::Answered(reply));
+                    tell.send_replace(late);
                 });
                 Answer::TryLater
             }
@@ -139,9 +128,9 @@ impl Gateway {
     }
 
     /// Durable before the client hears 250.
-    pub(super) async fn hold(&self, submission: Submission, verdict: Verdict) -> Answer {
+    pub(super) async fn hold(&self, submission: Submission, verdict: Verdict, expires: time::Duration) -> Answer {
         let mut events = self.judged(&submission, &verdict);
-        let case = NewCase::admit(&submission, &verdict);
+        let case = NewCase::admit(&submission, &verdict, expires);
         events.push(self.event(&submission, What::Held { category: case.head.category }));
         let letter = self.letter(&submission, &case).await;
         let outbox = letter.map(|letter| letter.into_item(submission.id)).into_iter().collect();
@@ -155,14 +144,14 @@ impl Gateway {
     }
 
     /// The notice to the sender, unless they have been told often enough within the hour.
-    async fn letter(&self, submission: &Submission, case: &NewCase) -> Option<crate::quarantine::Letter> {
-        let sender = self.hashed_sender(submission);
+    async fn letter(&self, submission: &Submission, case: &NewCase) -> Option<Letter> {
+        let sender = submission.envelope.sender.address.as_ref()?;
         let since = submission.received_at - time::Duration::hours(1);
-        let told = self.store.holds_told(&sender, since).await.unwrap_or(0);
+        let told = self.store.holds_told(self.store.address_hash(sender), since).await.unwrap_or(0);
         if told >= TOLD_AN_HOUR {
             return None;
         }
-        self.notices.load().held(&case.head, &case.face)
+        self.notices.held(&case.head, &case.face)
     }
 
     pub(super) async fn cannot_tell(&self, submission: &Submission, reason: &'static str) -> Answer {
@@ -176,13 +165,6 @@ impl Gateway {
         tracing::warn!(submission = %submission.id, reason, "answered 451");
         self.count("try-later", submission);
         Answer::TryLater
-    }
-
-    fn remember_thread(&self, message: &Message) {
-        let query = crate::policy::fact_query_of(message);
-        if let Some(id) = message.header("Message-ID") {
-            self.store.remember_thread(&id, &query.references, &query.visible);
-        }
     }
 
     fn judged(&self, submission: &Submission, verdict: &Verdict) -> Vec<Event> {
@@ -205,7 +187,9 @@ impl Gateway {
             door: submission.origin.door,
             bytes: submission.message.len() as u64,
             recipients: u32::try_from(submission.envelope.recipients.len()).unwrap_or(u32::MAX),
-            sender: self.hashed_sender(submission),
+            sender: submission.envelope.sender.address.as_ref().map_or_else(String::new, |sender| {
+                self.store.address_hash(sender).to_string()
+            }),
             incoming,
         };
         Event { at: submission.received_at, submission: Some(submission.id), what }
@@ -221,32 +205,39 @@ impl Gateway {
     }
 }
 
+/// What is written down once the next hop has answered.
+struct HandedOn {
+    id: SubmissionId,
+    key: RetryKey,
+    events: Vec<Event>,
+    edits: Vec<String>,
+    thread: Option<(String, FactQuery)>,
+}
+
+impl HandedOn {
+    fn entry(self, reply: &Reply) -> Entry {
+        let mut events = self.events;
+        let what = What::HandedOn { code: reply.code(), edits: self.edits };
+        events.push(Event { at: OffsetDateTime::now_utc(), submission: Some(self.id), what });
+        let mut entry = Entry::new(events);
+        if reply.is_positive() {
+            entry = entry.with_retry(self.key, reply.clone());
+            if let Some((message_id, seen)) = self.thread {
+                entry = entry.with_thread(&message_id, &seen.references, &seen.visible);
+            }
+        }
+        entry
+    }
+}
+
+/// The message's own id, its thread and those who see each other in it.
+fn thread_of(message: &Message) -> (String, FactQuery) {
+    (message.header("Message-ID").unwrap_or_default(), FactQuery::of(message))
+}
+
 /// A verdict that an auditor will ask about: something was found, or could not be read.
 fn rests_on_findings(verdict: &Verdict) -> bool {
     verdict.grounds.iter().any(|ground| !ground.findings.is_empty())
-}
-
-/// What an edit that cannot be made changes in the verdict: its rule's fallback, with the reason as a ground.
-pub(super) fn with_fallbacks(mut verdict: Verdict, made: &Made) -> Verdict {
-    let Some(worst) = made.worst() else { return verdict };
-    let disposition = match worst.fallback {
-        Fallback::Relay => return verdict,
-        Fallback::Return => Disposition::Return,
-        Fallback::Hold => Disposition::Hold,
-    };
-    for consignment in &mut verdict.consignments {
-        consignment.disposition = consignment.disposition.max(disposition);
-    }
-    if let Some(ground) = verdict.grounds.iter_mut().find(|ground| ground.rule == worst.rule) {
-        fall_back(ground, worst, disposition);
-    }
-    verdict
-}
-
-fn fall_back(ground: &mut Ground, worst: &Unmade, disposition: Disposition) {
-    ground.disposition = disposition;
-    ground.category.get_or_insert(Category::Technical);
-    ground.advice = format!("The message could not be changed as the policy asks ({}).", worst.failure).into();
 }
 
 /// The text of a 550: the rule in plain words, the clause, the advice, our number. One line each; the reply writer

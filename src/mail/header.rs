@@ -55,7 +55,6 @@ pub(super) fn read_block(bytes: &[u8], start: usize, is_boundary: impl Fn(usize)
         blank_continuation: false,
     };
     let mut at = start;
-    let mut indexing = true;
     while at < bytes.len() {
         let (line_end, next) = line(bytes, at);
         let text = &bytes[at..line_end];
@@ -70,17 +69,19 @@ pub(super) fn read_block(bytes: &[u8], start: usize, is_boundary: impl Fn(usize)
             return block;
         }
         block.stray_control |= memchr2(b'\r', 0, text).is_some();
+        block.too_large |= next - start > MOST_HEADER_BYTES;
         if is_blank(text[0]) && !block.fields.is_empty() {
             block.blank_continuation |= text.iter().all(|&byte| is_blank(byte));
-            if indexing && let Some(field) = block.fields.last_mut() {
+            if !block.too_many
+                && !block.too_large
+                && let Some(field) = block.fields.last_mut()
+            {
                 field.value.end = line_end;
                 field.whole.end = next;
             }
         } else if let Some(name) = field_name(text) {
             block.too_many |= block.fields.len() == MOST_FIELDS;
-            block.too_large |= next - start > MOST_HEADER_BYTES;
-            indexing = !block.too_many && !block.too_large;
-            if indexing {
+            if !block.too_many && !block.too_large {
                 let trimmed = trim_end(&text[..name]);
                 block.odd_name |= trimmed.len() != name || !trimmed.iter().all(u8::is_ascii_graphic);
                 block.fields.push(Field {
@@ -230,6 +231,8 @@ impl Reader<'_> {
                     break;
                 }
                 b'(' => self.skip_comment(),
+                // Unfolded (RFC 5322 2.2.3).
+                b'\r' | b'\n' => self.at += 1,
                 _ => {
                     value.push(byte);
                     self.at += 1;

@@ -2,6 +2,8 @@
 
 use super::Address;
 
+const LONGEST_LITERAL: usize = 64;
+
 /// All mailboxes of one field's value, in order; groups entered; what is not a mailbox is left out.
 pub(super) fn read(value: &[u8], into: &mut Vec<Address>) {
     let mut item = Item::default();
@@ -150,11 +152,15 @@ fn behind_quoted(value: &[u8], mut at: usize, into: &mut Vec<u8>) -> usize {
     at
 }
 
+/// Copies a domain literal. One that does not end where it must is copied as it stands.
 fn copy_until(value: &[u8], at: usize, end: u8, into: &mut Vec<u8>) -> usize {
-    let length =
-        value[at..].iter().take(256).position(|&byte| byte == end || byte == b',').map_or(1, |found| found + 1);
-    let length = if value[at + length - 1] == b',' && length > 1 { length - 1 } else { length };
-    into.extend_from_slice(&value[at..at + length]);
+    let window = &value[at..value.len().min(at + LONGEST_LITERAL)];
+    let length = match memchr::memchr2(end, b',', window) {
+        Some(found) if window[found] == end => found + 1,
+        Some(found) => found.max(1),
+        None => window.len(),
+    };
+    into.extend_from_slice(&window[..length]);
     at + length
 }
 

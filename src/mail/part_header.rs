@@ -124,8 +124,9 @@ impl Declared {
     fn read_encoding(&mut self, value: &[u8]) {
         let value = header::structured(value);
         self.encoding = match value.value.as_str() {
-            "7bit" => TransferEncoding::SevenBit,
-            "8bit" => TransferEncoding::EightBit,
+            // All readers agree on these spellings, and on an empty field.
+            "7bit" | "7-bit" | "7bits" | "" => TransferEncoding::SevenBit,
+            "8bit" | "8-bit" | "8bits" => TransferEncoding::EightBit,
             "binary" => TransferEncoding::Binary,
             "quoted-printable" => TransferEncoding::QuotedPrintable,
             "base64" => TransferEncoding::Base64,
@@ -185,5 +186,17 @@ fn protection(content_type: &ContentType, file_name: Option<&str>) -> Option<Pro
         },
         ("application", "x-microsoft-rpmsg-message") => Some(Protection::RightsManaged),
         _ => None,
+    }
+}
+
+/// Inline OpenPGP at the start of a text (RFC 9580 6.2).
+pub(super) fn inline_protection(start_of_text: &[u8]) -> Option<Protection> {
+    let text = start_of_text.trim_ascii_start();
+    if text.starts_with(b"-----BEGIN PGP MESSAGE-----") {
+        Some(Protection::PgpInlineEncrypted)
+    } else if text.starts_with(b"-----BEGIN PGP SIGNED MESSAGE-----") {
+        Some(Protection::PgpInlineSigned)
+    } else {
+        None
     }
 }

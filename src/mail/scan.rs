@@ -4,9 +4,10 @@
 //! second look at a byte that depends on nesting, recursion.
 
 use super::{
-    Ambiguity, ContentType, Part, PartId, Unread, UnreadReason, doubt,
+    Ambiguity, ContentType, Part, PartId, TransferEncoding, Unread, UnreadReason, doubt,
     header::{self, Block, End},
     part_header::{self, Declared},
+    transfer,
 };
 use memchr::memmem::Finder;
 use std::sync::LazyLock;
@@ -33,6 +34,7 @@ pub(super) fn scan(bytes: &[u8]) -> Found {
         frames: Vec::new(),
     };
     scan.run();
+    inline_protection(bytes, &mut scan.found.parts);
     doubt::of_bodies(bytes, &mut scan.found);
     scan.found
 }
@@ -72,8 +74,7 @@ struct Scan<'a> {
 
 impl Scan<'_> {
     fn run(&mut self) {
-        let start = self.behind_mbox_line();
-        let mut at = self.enter(start, None, "1".to_string(), String::new());
+        let mut at = self.enter(0, None, "1".to_string(), String::new());
         let mut outside_since = None;
         while !self.frames.is_empty() {
             let Some(line) = self.next_dashes(at) else { break };
@@ -109,12 +110,10 @@ impl Scan<'_> {
         self.finish(outside_since);
     }
 
-    /// `From ` in front of the header, as mbox files have it.
-    fn behind_mbox_line(&self) -> usize {
-        if self.bytes.starts_with(b"From ") || self.bytes.starts_with(b">From ") {
-            return header::line(self.bytes, 0).1;
-        }
-        0
+    /// `From ` in front of the header of a message, as mbox files and old mail programs have it.
+    fn behind_mbox_line(&self, at: usize) -> usize {
+        let rest = &self.bytes[at..];
+        if rest.starts_with(b"From ") || rest.starts_with(b">From ") { header::line(self.bytes, at).1 } else { at }
     }
 
     /// The next line at or behind `at` that begins with two dashes.
@@ -171,10 +170,14 @@ impl Scan<'_> {
             self.doubt(frame.part, doubt::NO_LAST_BOUNDARY);
         }
         let keep = self.frames[index].open;
-        for part in self.open.drain(keep..).collect::<Vec<_>>() {
+        // An empty body begins at the boundary line; what is around it reaches as far.
+        let mut end = end;
+        for &part in self.open[keep..].iter().rev() {
             let body = &mut self.found.parts[part].body;
             body.end = end.max(body.start);
+            end = body.end;
         }
+        self.open.truncate(keep);
     }
 
     fn look_at_epilogue(&mut self, since: usize, until: usize) {
@@ -209,6 +212,9 @@ impl Scan<'_> {
         let (mut start, mut parent, mut id, mut prefix, mut in_digest) = (start, parent, id, prefix, in_digest);
         let mut heads_message = parent.is_none();
         loop {
+            if heads_message {
+                start = self.behind_mbox_line(start);
+            }
             let block =
                 header::read_block(self.bytes, start, |at| self.delimiter(at).is_some_and(|delimiter| delimiter.clean));
             let declared = part_header::read(self.bytes, &block.fields, in_digest);
@@ -348,6 +354,18 @@ impl Found {
         if !self.ambiguous.iter().rev().take(8).any(known) {
             self.ambiguous.push(Ambiguity { part: part.clone(), class });
         }
+    }
+}
+
+/// Inline OpenPGP is known by the first bytes of a text, whatever its encoding.
+fn inline_protection(bytes: &[u8], parts: &mut [Part]) {
+    for part in parts.iter_mut().filter(|part| part.is_text() && part.protection.is_none()) {
+        let body = &bytes[part.body.clone()];
+        let start = &body[..body.len().min(256)];
+        part.protection = match part.encoding {
+            TransferEncoding::Base64 => part_header::inline_protection(&transfer::base64(start, 128).0),
+            _ => part_header::inline_protection(start),
+        };
     }
 }
 

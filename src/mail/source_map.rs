@@ -5,6 +5,11 @@
 
 use std::ops::Range;
 
+/// Beyond so many pieces the map becomes coarser, so that its size stays below that of a large text.
+const FINE_PIECES: usize = 1 << 17;
+/// How much a piece then takes in, in bytes of text.
+const COARSE: usize = 256;
+
 /// Sorted pieces that cover the decoded side without gaps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct SourceMap {
@@ -81,7 +86,8 @@ impl SourceMap {
             last.source.end += len;
             return;
         }
-        self.pieces.push(Piece { at, source: start..start + len, kind: Kind::Verbatim });
+        self.len = at;
+        self.push(len, start..start + len, Kind::Verbatim);
     }
 
     pub fn push_whole(&mut self, len: usize, source: Range<usize>) {
@@ -93,10 +99,18 @@ impl SourceMap {
     }
 
     fn push(&mut self, len: usize, source: Range<usize>, kind: Kind) {
-        if len > 0 {
-            self.pieces.push(Piece { at: self.len, source, kind });
-            self.len += len;
+        if len == 0 {
+            return;
         }
+        let coarse = self.pieces.len() >= FINE_PIECES && len < COARSE;
+        match self.pieces.last_mut() {
+            Some(last) if coarse && self.len - last.at < COARSE => {
+                let source = last.source.start.min(source.start)..last.source.end.max(source.end);
+                *last = Piece { at: last.at, source, kind: Kind::Whole };
+            }
+            _ => self.pieces.push(Piece { at: self.len, source, kind }),
+        }
+        self.len += len;
     }
 
     pub fn len(&self) -> usize {
@@ -105,9 +119,10 @@ impl SourceMap {
 
     /// Adds the pieces of `other` behind these.
     pub fn extend(&mut self, other: SourceMap) {
-        let base = self.len;
-        self.len += other.len;
-        self.pieces.extend(other.pieces.into_iter().map(|piece| Piece { at: base + piece.at, ..piece }));
+        let ends = other.pieces.iter().skip(1).map(|piece| piece.at).chain([other.len]).collect::<Vec<_>>();
+        for (piece, end) in other.pieces.into_iter().zip(ends) {
+            self.push(end - piece.at, piece.source, piece.kind);
+        }
     }
 
     /// The source of `range`; of an empty range, the empty range at its place.
@@ -184,6 +199,21 @@ mod tests {
         assert_eq!(map.source(6..7), 110..114);
         assert_eq!(map.source(4..8), 104..114);
         assert_eq!(map.source(12..12), 118..118);
+    }
+
+    #[test]
+    fn a_map_stays_smaller_than_a_large_text() {
+        let mut map = SourceMap::default();
+        let pieces = 3 * FINE_PIECES;
+        for piece in 0..pieces {
+            map.push_whole(1, piece * 3..piece * 3 + 3);
+        }
+        assert!(map.pieces.len() <= FINE_PIECES + 3 * FINE_PIECES / COARSE);
+        assert_eq!(map.source(10..11), 30..33);
+        for at in [FINE_PIECES + 7, pieces - 1] {
+            let source = map.source(at..at + 1);
+            assert!(source.start <= at * 3 && at * 3 + 3 <= source.end && source.len() <= 3 * COARSE);
+        }
     }
 
     #[test]

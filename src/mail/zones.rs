@@ -23,6 +23,7 @@ impl Context {
     }
 }
 
+const MOST_ZONES: usize = 50_000;
 /// How many lines an attribution or a head may take.
 const LONGEST_HEAD: usize = 8;
 /// A line of two dashes without the space begins a signature only this near to the end.
@@ -82,7 +83,9 @@ struct Zones {
 }
 
 impl Zones {
+    /// Text that changes its zone too often is taken for the author's own from there on.
     fn push(&mut self, range: Range<usize>, zone: Zone) {
+        let zone = if self.found.len() >= MOST_ZONES { Zone::Own } else { zone };
         match self.found.last_mut() {
             Some((last, known)) if *known == zone => last.end = range.end,
             _ => self.found.push((range, zone)),

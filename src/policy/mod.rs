@@ -2,11 +2,37 @@
 //!
 //! In: a submission, its `Scan`, `Facts` and a `Ruleset`. Out: a `Verdict`. Never: I/O or a clock in `judge`.
 
+mod action;
+pub mod clause;
+mod condition;
+pub mod coverage;
+mod example;
+pub mod explain;
+mod figures;
+mod finds;
+mod judge;
 pub mod planned;
+pub mod prove;
+pub mod rule;
+mod ruleset;
+mod seen;
+mod when;
 
+pub use action::Action;
+pub use clause::{Group, NoticeText, Policy};
+pub use condition::Condition;
+pub use coverage::{Connected, Coverage, coverage};
+pub use explain::explain;
+pub use judge::{is_incoming, judge};
 pub use planned::PlannedEdit;
+pub use rule::Rule;
+pub use ruleset::{ActiveRule, PolicyInput, Ruleset, RulesetInputs};
 
-use crate::{detect::Finding, intake::StoreDown, mail::SubmissionId};
+use crate::{
+    detect::Finding,
+    intake::StoreDown,
+    mail::{Message, SubmissionId},
+};
 use std::{future::Future, sync::Arc};
 use time::OffsetDateTime;
 
@@ -168,6 +194,33 @@ pub struct FactQuery {
     pub references: Vec<String>,
     /// Folded visible addresses (To and Cc).
     pub visible: Vec<String>,
+}
+
+impl FactQuery {
+    /// What must be looked up for one message.
+    pub fn of(message: &Message) -> Self {
+        // A hostile header may name thousands; the last of them are the nearest in the thread.
+        const ENOUGH: usize = 100;
+        let ids: Vec<String> = ["In-Reply-To", "References"].iter().filter_map(|name| message.header(name)).collect();
+        let mut references: Vec<String> = Vec::new();
+        for id in ids.iter().flat_map(|ids| ids.split_whitespace().rev()).take(ENOUGH) {
+            if !references.iter().any(|known| known == id) {
+                references.push(id.into());
+            }
+        }
+        let shown = ["To", "Cc"].into_iter().flat_map(|name| message.mailboxes(name));
+        let mut visible: Vec<String> = shown.map(|address| address.folded()).collect();
+        visible.sort_unstable();
+        visible.dedup();
+        Self { references, visible }
+    }
+}
+
+impl Facts {
+    /// For judging where there is no store: nothing is known of the past.
+    pub fn unknown_past(now: OffsetDateTime) -> Self {
+        Self { now, thread_shares: Tell::No }
+    }
 }
 
 /// Looks facts up; `store` implements it.

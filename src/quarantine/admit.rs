@@ -7,15 +7,13 @@ use crate::{
 };
 use time::Duration;
 
-/// How long a case waits for a person before it expires, where the rule does not say.
-const WAITS: Duration = Duration::days(14);
-
 /// Evidence lines kept for one ground: enough to understand it, bounded for a message of ten thousand findings.
 const EVIDENCE: usize = 20;
 
 impl NewCase {
-    /// The case of a submission that the verdict holds. It has the submission's number.
-    pub fn admit(submission: &Submission, verdict: &Verdict) -> Self {
+    /// The case of a submission that the verdict holds. It has the submission's number, and expires when nobody
+    /// decided within `expires`.
+    pub fn admit(submission: &Submission, verdict: &Verdict, expires: Duration) -> Self {
         let message = &submission.message;
         let head = CaseHead {
             id: submission.id,
@@ -24,7 +22,7 @@ impl NewCase {
             rules: holding(verdict).map(|ground| ground.rule.clone()).collect(),
             bytes: message.len() as u64,
             received: submission.received_at,
-            expires: submission.received_at + WAITS,
+            expires: submission.received_at + expires,
             epoch: 1,
         };
         let header = |name: &str| message.header(name).unwrap_or_default().into();

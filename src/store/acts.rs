@@ -12,6 +12,7 @@ use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
 /// How long it is known who sees whom in a thread.
 pub(super) const THREAD_KEPT_MICROS: i64 = 90 * 24 * 3600 * 1_000_000;
+const CONSTRAINT: i32 = 19;
 const TOLD_KEPT_MICROS: i64 = 24 * 3600 * 1_000_000;
 
 pub(super) enum Act {
@@ -105,8 +106,7 @@ pub(super) enum Stop {
 
 impl From<sqlx::Error> for Stop {
     fn from(error: sqlx::Error) -> Self {
-        let constraint = primary_code(&error) == Some(19);
-        if constraint {
+        if result_code(&error).is_some_and(|code| code & 0xff == CONSTRAINT) {
             tracing::error!(%error, "A record contradicts what is in the store; it was not written");
             Stop::Refused(CaseError::Down(StoreDown))
         } else {
@@ -115,10 +115,9 @@ impl From<sqlx::Error> for Stop {
     }
 }
 
-/// SQLite's primary result code: the extended code's lowest byte.
-pub(super) fn primary_code(error: &sqlx::Error) -> Option<i32> {
-    let code: i32 = error.as_database_error()?.code()?.parse().ok()?;
-    Some(code & 0xff)
+/// SQLite's extended result code; its lowest byte is the primary one.
+pub(super) fn result_code(error: &sqlx::Error) -> Option<i32> {
+    error.as_database_error()?.code()?.parse().ok()
 }
 
 impl Act {

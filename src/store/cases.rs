@@ -37,7 +37,7 @@ impl CaseStore for Store {
         let files: Vec<String> = std::iter::once(held.message.clone())
             .chain(held.outbox.iter().filter_map(|item| item.blob.clone()))
             .collect();
-        let reply = Reply::new(250, (2, 0, 0), &format!("{id} taken"));
+        let reply = Reply::new(250, (2, 0, 0), &format!("Taken as {id}"));
         let record = self.inner.new_record(retry, reply, Standing::Open);
         let outcome = self.inner.submit(events, Some(record), Vec::new(), Some(Act::Hold(Box::new(held)))).await;
         self.inner.tidy(outcome, files).await.map(drop).map_err(|_| StoreDown)
@@ -98,6 +98,27 @@ impl CaseStore for Store {
 
     async fn erase(&self, id: SubmissionId, events: Vec<Event>) -> Result<Erasure, CaseError> {
         self.inner.erase(id, events).await
+    }
+}
+
+/// How much waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// Cases in state waiting.
+    pub cases: u64,
+    pub outbox_items: u64,
+}
+
+impl Store {
+    /// For the gauges.
+    pub async fn waiting(&self) -> Result<Waiting, StoreDown> {
+        let row =
+            sqlx::query("SELECT (SELECT count(*) FROM cases WHERE state = 'waiting'), (SELECT count(*) FROM outbox)")
+                .fetch_one(&self.inner.readers)
+                .await
+                .map_err(read_failed)?;
+        let count = |column| row.try_get::<i64, _>(column).map(|count| count as u64).map_err(read_failed);
+        Ok(Waiting { cases: count(0)?, outbox_items: count(1)? })
     }
 }
 

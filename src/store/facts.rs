@@ -123,15 +123,20 @@ impl Inner {
         hashes
     }
 
-    /// A row for the message and for each message it continues: an answer to any of these has the same readers.
+    /// A row for the message, for the one it answers and for the thread's root: an answer to any of these has the
+    /// same readers.
     pub(super) fn thread_rows(&self, thread: &Thread) -> Vec<ThreadRow> {
         let hashes = self.short_hashes(&thread.visible);
         if hashes.len() <= FEW {
             return Vec::new();
         }
         let addresses = hashes.concat();
+        let references = &thread.references;
+        let ends = references.first().into_iter().chain(references.last());
         let mut seen = HashSet::new();
-        newest(&thread.message_ids)
+        std::iter::once(&thread.message_id)
+            .chain(ends)
+            .filter(|id| !bare(id).is_empty())
             .map(|id| self.hash_message_id(id))
             .filter(|message| seen.insert(*message))
             .map(|message| ThreadRow { message, addresses: addresses.clone() })
@@ -160,7 +165,7 @@ impl Inner {
     }
 }
 
-/// The first (a message's own id, or the thread's root) and the newest of the others.
+/// The first (the thread's root) and the newest of the others.
 fn newest(message_ids: &[String]) -> impl Iterator<Item = &str> {
     let ids = message_ids.iter().map(|id| bare(id));
     let skipped = message_ids.len().saturating_sub(REFERENCES);

@@ -23,6 +23,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use cases::Waiting;
 pub use facts::AddressHash;
 
 use crate::{
@@ -106,7 +107,8 @@ pub struct Entry {
 
 #[derive(Debug)]
 struct Thread {
-    message_ids: Vec<String>,
+    message_id: String,
+    references: Vec<String>,
     visible: Vec<String>,
 }
 
@@ -130,14 +132,18 @@ impl Entry {
     /// Who sees whom from now on in this thread: folded addresses of To, Cc and the author. Only for a message
     /// that left with these fields as they are. Five or fewer are not recorded.
     pub fn with_thread(mut self, message_id: &str, references: &[String], visible: &[String]) -> Self {
-        let message_ids = std::iter::once(message_id).chain(references.iter().map(String::as_str));
-        self.thread = Some(Thread { message_ids: message_ids.map(str::to_owned).collect(), visible: visible.to_vec() });
+        self.thread = Some(Thread {
+            message_id: message_id.to_owned(),
+            references: references.to_vec(),
+            visible: visible.to_vec(),
+        });
         self
     }
 }
 
 impl Store {
-    /// Opens or makes the store in `data_dir`. Must be called inside a tokio runtime.
+    /// Opens or makes the store in `data_dir`. Must be called inside a tokio runtime. After a write that failed in an
+    /// earlier run it can only be read until `begin_service` has looked it through.
     pub async fn open(data_dir: &Path, keys: &Keys) -> Result<Self, OpenError> {
         let (mut db, node) = schema::open_writer(data_dir, keys).await?;
         let wrapper = Wrapper::new(keys);
@@ -145,7 +151,8 @@ impl Store {
         let records = Arc::new(Records::new());
         load_records(&mut db, &node_key, &records).await?;
         let readers = schema::open_readers(data_dir).await?;
-        let health = Arc::new(Health::default());
+        let failed = data_dir.join(writer::FAILED_MARK).exists();
+        let health = Arc::new(if failed { Health::failed() } else { Health::default() });
         let (jobs, queue) = mpsc::channel(QUEUE);
         let book = keys.hasher(Purpose::Book);
         let writer = Writer {

@@ -9,11 +9,12 @@ use crate::{
 };
 use aes_gcm::{
     Aes256Gcm, KeyInit,
-    aead::{Aead, Payload},
+    aead::{Aead, AeadInOut, Payload},
 };
 
 const VERSION: u8 = 1;
 const NONCE: usize = 12;
+const TAG: usize = 16;
 
 /// What is sealed. The label is part of the formats on the disk: never change one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,14 +116,14 @@ fn associated(what: What, case: SubmissionId, item: SubmissionId) -> Vec<u8> {
 
 fn seal(cipher: &Aes256Gcm, what: What, case: SubmissionId, item: SubmissionId, clear: &[u8]) -> Vec<u8> {
     let nonce: [u8; NONCE] = random();
-    let aad = associated(what, case, item);
-    let sealed = cipher
-        .encrypt(&nonce.into(), Payload { msg: clear, aad: &aad })
-        .expect("AES-GCM refuses only more than 64 GiB, and a message has at most 50 MiB");
-    let mut out = Vec::with_capacity(1 + NONCE + sealed.len());
+    let mut out = Vec::with_capacity(1 + NONCE + clear.len() + TAG);
     out.push(VERSION);
     out.extend_from_slice(&nonce);
-    out.extend_from_slice(&sealed);
+    out.extend_from_slice(clear);
+    let tag = cipher
+        .encrypt_inout_detached(&nonce.into(), &associated(what, case, item), (&mut out[1 + NONCE..]).into())
+        .expect("AES-GCM refuses only more than 64 GiB, and a message has at most 50 MiB");
+    out.extend_from_slice(&tag);
     out
 }
 

@@ -28,6 +28,7 @@ impl Store {
             inner.check_integrity().await?;
             let report = self.verify_book().await.map_err(|_| unreadable())?;
             fs::remove_file(&mark)?;
+            inner.health.restore();
             report
         } else {
             inner.verify_tail(TAIL).await.map_err(|_| unreadable())?

@@ -203,7 +203,7 @@ async fn a_hop_that_closes_in_mid_message_is_tried_once_more() {
     let (transaction, _) = begun(&relay).await;
     let message = "a long line of the message\r\n".repeat(1_000_000).into_bytes();
     let length = message.len();
-    let sent = transaction.send(Outgoing::bytes(Arc::from(&b""[..]), message), in_seconds(15)).await;
+    let sent = transaction.send(Outgoing::edited(Arc::from(&b""[..]), message), in_seconds(15)).await;
     assert_eq!(code(&sent), 250);
     let bodies = hop.bodies().await;
     assert_eq!((bodies.len(), bodies[0].len()), (1, length + 3));
@@ -315,7 +315,7 @@ async fn what_is_not_fit_for_smtp_is_never_sent() {
         let hop = Hop::start(&[&script(&[GREETING, ENVELOPE, "EOF"])]).await;
         let relay = relay(&hop);
         let (transaction, _) = begun(&relay).await;
-        let sent = transaction.send(Outgoing::bytes(Arc::from(&b""[..]), bad.to_vec()), in_seconds(5)).await;
+        let sent = transaction.send(Outgoing::edited(Arc::from(&b""[..]), bad.to_vec()), in_seconds(5)).await;
         assert!(matches!(sent, Sent::NotSent(reply) if reply.code() == 451));
         drop(relay);
         assert!(hop.bodies().await.is_empty());

@@ -1,7 +1,10 @@
 //! The relay client against a next hop that misbehaves in every way a script can say.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod faults;
 mod hop;
+mod outbox;
 mod paths;
 mod tls;
 
@@ -51,7 +54,7 @@ fn sender(parameters: &[&str]) -> ReversePath {
 }
 
 fn outgoing() -> Outgoing {
-    Outgoing::bytes(Arc::from(&b"Received: by gate.example\r\n"[..]), MESSAGE.to_vec())
+    Outgoing::edited(Arc::from(&b"Received: by gate.example\r\n"[..]), MESSAGE.to_vec())
 }
 
 fn in_seconds(seconds: u64) -> Instant {

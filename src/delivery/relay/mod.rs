@@ -61,8 +61,8 @@ impl Outgoing {
         Self { trace, content: Content::Message(message) }
     }
 
-    /// Bytes as they leave, behind `trace`, which may be empty.
-    pub fn bytes(trace: Arc<[u8]>, bytes: impl Into<Arc<Vec<u8>>>) -> Self {
+    /// Bytes that were made by edits or by us, behind `trace`, which may be empty.
+    pub fn edited(trace: Arc<[u8]>, bytes: impl Into<Arc<Vec<u8>>>) -> Self {
         Self { trace, content: Content::Bytes(bytes.into()) }
     }
 

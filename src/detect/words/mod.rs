@@ -1,7 +1,7 @@
 //! Words and phrases of the lists, ours and the organisation's own: detectors `words.LIST`.
 
 mod disguise;
-mod list;
+pub(super) mod list;
 
 use super::{
     Detector, Hit, Mistake, SourceFile,

@@ -175,9 +175,21 @@ fn gb2312_only(bytes: &[u8]) -> bool {
 
 /// Labels under which ASCII bytes need not mean ASCII.
 fn is_no_superset(label: &str) -> bool {
-    ["utf-7", "utf7", "unicode-1-1-utf-7", "x-unicode-2-0-utf-7", "utf-32", "utf32", "ucs-", "iso-10646", "scsu", "bocu", "hz-"]
-        .iter()
-        .any(|start| label.starts_with(start))
+    [
+        "utf-7",
+        "utf7",
+        "unicode-1-1-utf-7",
+        "x-unicode-2-0-utf-7",
+        "utf-32",
+        "utf32",
+        "ucs-",
+        "iso-10646",
+        "scsu",
+        "bocu",
+        "hz-",
+    ]
+    .iter()
+    .any(|start| label.starts_with(start))
         || label.contains("ebcdic")
         || label.contains("2022")
         || label.starts_with("ibm0")

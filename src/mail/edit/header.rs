@@ -108,11 +108,17 @@ impl<'m> HeaderPlan<'m> {
     pub fn replace_all(&mut self, first_of: &str, names: &[&str], whole: &str) -> bool {
         let mut places: Vec<usize> = names.iter().flat_map(|name| self.places(name)).collect();
         places.sort_unstable();
-        let Some(first) = self.places(first_of).first().or(places.first()).copied() else { return false };
+        let mut whole = [whole.as_bytes(), self.newline].concat();
+        let before = self.added.len();
+        self.added.retain(|added| !names.iter().any(|name| added.name.eq_ignore_ascii_case(name)));
+        let Some(first) = self.places(first_of).first().or(places.first()).copied() else {
+            let added = before != self.added.len();
+            self.added.extend(added.then(|| Added { name: first_of.to_owned(), whole }));
+            return added;
+        };
         for place in places {
             self.fates[place] = Fate::Goes;
         }
-        let mut whole = [whole.as_bytes(), self.newline].concat();
         self.keep_line_end(first, &mut whole);
         self.fates[first] = Fate::Becomes(whole);
         true

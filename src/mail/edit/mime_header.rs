@@ -188,9 +188,14 @@ mod tests {
                 .map(|found| found.0.into_iter().map(|(name, at)| format!("{name}={}", &value[at])).collect::<Vec<_>>())
         };
         assert_eq!(read("text/plain").unwrap(), Vec::<String>::new());
-        assert_eq!(read(" text/plain; Charset=\"a;b\" ;\r\n format = flowed").unwrap(), ["charset=a;b", "format=flowed"]);
+        assert_eq!(
+            read(" text/plain; Charset=\"a;b\" ;\r\n format = flowed").unwrap(),
+            ["charset=a;b", "format=flowed"]
+        );
         assert_eq!(read(" text/plain; (charset=x) charset=us-ascii (old);").unwrap(), ["charset=us-ascii"]);
-        for odd in ["text/plain; charset", "text/plain; charset=\"x", "text/plain; a=b c=d", "text/plain; (x", "t (;) ; a=b"] {
+        for odd in
+            ["text/plain; charset", "text/plain; charset=\"x", "text/plain; a=b c=d", "text/plain; (x", "t (;) ; a=b"]
+        {
             assert!(read(odd).is_none(), "{odd}");
         }
     }

@@ -1,9 +1,30 @@
 //! One byte-exact change to a message. `apply` is the only place where bytes change.
 //!
-//! Order of edits, fixed: tag-subject, set-header, remove-header, hide-recipients, append-notice. Each edit becomes
-//! splices of the original bytes; splices of different edits may not overlap.
+//! In: a message and what the rules ask for. Out: the bytes that leave, and what was done where. Never: a byte
+//! changed outside the fields and parts that an edit names; a look inside signed, encrypted or enclosed parts; more
+//! asked of transport than before.
+//!
+//! Order of edits, fixed: tag-subject, set-header, remove-header, hide-recipients, append-notice; of one kind, the
+//! order given. Each edit becomes splices of the original bytes; splices of different edits may not overlap.
+//!
+//! Signatures and encryption cover parts, never the message's own header, so header edits are made there too.
 
-use super::{Message, PartId};
+mod charset;
+mod encode;
+mod header;
+mod mime_header;
+mod notice;
+mod notice_html;
+mod notice_plain;
+mod place;
+mod recipients;
+mod repeat;
+mod splice;
+mod verify;
+mod written;
+
+use self::{header::HeaderPlan, place::Places, splice::Splices, verify::Promise};
+use super::{Message, PartId, doubt};
 use std::sync::Arc;
 
 /// One change that a rule asks for.
@@ -69,6 +90,16 @@ pub struct Applied {
     pub bytes: Vec<u8>,
     /// What was done, where.
     pub changes: Vec<Change>,
+    /// Edits that had nothing to do, and why.
+    pub skipped: Vec<Skipped>,
+}
+
+/// An edit that was rightly not made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    pub kind: &'static str,
+    /// Constant text: `a calendar invitation`, `already there`.
+    pub reason: &'static str,
 }
 
 /// One change that was made. An edit that had nothing to do makes none.
@@ -89,6 +120,9 @@ pub enum EditFailure {
     Ambiguous { kind: &'static str, class: &'static str },
     #[error("{kind}: the check after the edit failed ({what})")]
     CheckFailed { kind: &'static str, what: &'static str },
+    /// A mistake of the rule, not of the message: `Edit::check` finds it when the rule is loaded.
+    #[error("{kind}: this cannot be written: {what}")]
+    Invalid { kind: &'static str, what: &'static str },
 }
 
 impl EditFailure {
@@ -98,7 +132,8 @@ impl EditFailure {
             EditFailure::Protected { kind }
             | EditFailure::NoPlace { kind }
             | EditFailure::Ambiguous { kind, .. }
-            | EditFailure::CheckFailed { kind, .. } => kind,
+            | EditFailure::CheckFailed { kind, .. }
+            | EditFailure::Invalid { kind, .. } => kind,
         }
     }
 }
@@ -106,5 +141,131 @@ impl EditFailure {
 /// Makes all edits, then checks that our parser and an independent one see the same tree as before
 /// and that every untouched part has the same bytes.
 pub fn apply(message: &Message, edits: &[Edit], transport: Transport) -> Result<Applied, EditFailure> {
-    todo!()
+    let newline = line_break(message);
+    let mut work = Work { message, newline, changes: Vec::new(), skipped: Vec::new(), promises: Vec::new() };
+    let plan = work.plan_header(edits, transport)?;
+    let parts = work.append_notices(edits)?;
+    let Work { changes, skipped, promises, .. } = work;
+    let mut splices = plan.splices();
+    splices.extend(parts.iter().flat_map(|part| part.splices.iter().cloned()));
+    let kind = changes.first().map_or("", |change| change.kind);
+    let overlap = |_| EditFailure::CheckFailed { kind, what: "two edits want the same bytes" };
+    let splices = Splices::new(splices).map_err(overlap)?;
+    let bytes = splices.build(message, 0..message.len());
+    if !splices.is_empty() {
+        let intended = verify::Intended { splices, parts, fields: plan.count(), promises };
+        intended.check(message, &bytes).map_err(|what| EditFailure::CheckFailed { kind, what })?;
+    }
+    Ok(Applied { bytes, changes, skipped })
 }
+
+/// One run of `apply`.
+struct Work<'m> {
+    message: &'m Message,
+    newline: &'static [u8],
+    changes: Vec<Change>,
+    skipped: Vec<Skipped>,
+    promises: Vec<Promise>,
+}
+
+impl<'m> Work<'m> {
+    fn plan_header(&mut self, edits: &[Edit], transport: Transport) -> Result<HeaderPlan<'m>, EditFailure> {
+        let mut plan = HeaderPlan::new(self.message, self.newline);
+        let in_order = |kind| edits.iter().filter(move |edit: &&Edit| edit.kind() == kind);
+        for edit in HEADER_EDITS.into_iter().flat_map(in_order) {
+            let changed = match edit {
+                Edit::TagSubject { tag } => plan.tag_subject(tag, transport)?,
+                Edit::SetHeader { name, value } => plan.set(name, value, transport)?,
+                Edit::RemoveHeader { name } => plan.remove(name)?,
+                Edit::HideRecipients => recipients::hide(self.message, &mut plan),
+                Edit::AppendNotice { .. } => false,
+            };
+            if changed {
+                refuse_doubtful_header(self.message, edit.kind())?;
+                self.changes.push(Change { kind: edit.kind(), part: PartId::header() });
+            } else {
+                self.skipped.push(Skipped { kind: edit.kind(), reason: "already so" });
+            }
+            self.promises.extend(Promise::of(edit));
+        }
+        Ok(plan)
+    }
+
+    fn append_notices(&mut self, edits: &[Edit]) -> Result<Vec<notice::PartEdit>, EditFailure> {
+        let notices: Vec<&Notice> = edits
+            .iter()
+            .filter_map(|edit| match edit {
+                Edit::AppendNotice { notice } if !notice.is_empty() => Some(&**notice),
+                _ => None,
+            })
+            .collect();
+        let kind = notice::KIND;
+        if notices.is_empty() {
+            let asked = edits.iter().any(|edit| edit.kind() == kind);
+            self.skipped.extend(asked.then_some(Skipped { kind, reason: "the notice has no text" }));
+            return Ok(Vec::new());
+        }
+        let places = match place::find(self.message)? {
+            Places::In(places) => places,
+            Places::Exempt(reason) => {
+                self.skipped.push(Skipped { kind, reason });
+                return Ok(Vec::new());
+            }
+        };
+        let mut parts = Vec::new();
+        for place in &places {
+            if let Some(edit) = notice::append(self.message, place, &notices, self.newline)? {
+                let part = &self.message.parts()[place.part].id;
+                self.changes.extend(edit.added.iter().map(|_| Change { kind, part: part.clone() }));
+                parts.push(edit);
+            }
+        }
+        if parts.is_empty() {
+            self.skipped.push(Skipped { kind, reason: "already there" });
+        }
+        Ok(parts)
+    }
+}
+
+const HEADER_EDITS: [&str; 4] = ["tag-subject", "set-header", "remove-header", "hide-recipients"];
+
+impl Edit {
+    /// Whether it can be written at all, for when a rule is loaded: names and values of header fields.
+    pub fn check(&self) -> Result<(), EditFailure> {
+        let empty = Message::parse(b"Subject: x\r\n\r\n".to_vec());
+        match self {
+            Edit::AppendNotice { .. } | Edit::HideRecipients => Ok(()),
+            _ => apply(&empty, std::slice::from_ref(self), Transport::default()).map(|_| ()),
+        }
+    }
+}
+
+impl Notice {
+    fn is_empty(&self) -> bool {
+        self.plain.trim().is_empty() && self.html.trim().is_empty()
+    }
+}
+
+/// Doubts about where the header's fields begin and end.
+fn refuse_doubtful_header(message: &Message, kind: &'static str) -> Result<(), EditFailure> {
+    let doubtful = [doubt::STRAY_CONTROL, doubt::BLANK_CONTINUATION, doubt::NO_EMPTY_LINE, doubt::HEADER_IN_BODY];
+    let root = &message.root().id;
+    let of_header = message.ambiguous().iter().filter(|doubt| doubt.part == *root || doubt.part.as_str() == "HEADER");
+    match of_header.map(|doubt| doubt.class).find(|class| doubtful.contains(class)) {
+        Some(class) => Err(EditFailure::Ambiguous { kind, class }),
+        None => Ok(()),
+    }
+}
+
+/// As the message itself ends its lines: CR LF on the wire, LF in a file.
+fn line_break(message: &Message) -> &'static [u8] {
+    let head = message.read(0..message.len().min(1000));
+    match memchr::memchr(b'\n', &head) {
+        Some(0) => b"\n",
+        Some(at) if head[at - 1] != b'\r' => b"\n",
+        _ => b"\r\n",
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -34,7 +34,9 @@ pub(super) struct PartEdit {
 /// What the content of an edited part must be afterwards.
 pub(super) enum Expected {
     /// As before, with `by` bytes in one place.
-    Grown { by: usize },
+    Grown {
+        by: usize,
+    },
     Becomes(Vec<u8>),
 }
 
@@ -61,9 +63,10 @@ pub(super) fn append(
         let wanted = Wanted::new(notice);
         let in_text = |index: usize, body: &Body| wanted.stands_in_part(message, index, &body.view);
         let beside = || {
-            place.beside.iter().any(|index| {
-                Body::read(message, &parts[*index], newline).is_ok_and(|body| in_text(*index, &body))
-            })
+            place
+                .beside
+                .iter()
+                .any(|index| Body::read(message, &parts[*index], newline).is_ok_and(|body| in_text(*index, &body)))
         };
         let here = is_html && stands_before(&body.view[..at], notice, notices.len());
         if !here && !in_text(place.part, &body) && !beside() {
@@ -149,9 +152,8 @@ impl<'m> Body<'m> {
 
     /// `-----BEGIN PGP` at the start of a line (RFC 9580 6.2), or anywhere in HTML.
     fn holds_inline_pgp(&self) -> bool {
-        memchr::memmem::find_iter(&self.view, b"-----BEGIN PGP ").any(|at| {
-            self.part.content_type.subtype == "html" || at == 0 || self.view[at - 1] == b'\n'
-        })
+        memchr::memmem::find_iter(&self.view, b"-----BEGIN PGP ")
+            .any(|at| self.part.content_type.subtype == "html" || at == 0 || self.view[at - 1] == b'\n')
     }
 
     /// In the view: in front of the quoted text behind which nothing of the author's follows, else the end.
@@ -236,7 +238,7 @@ impl<'m> Body<'m> {
         let line = &before[memchr::memrchr(b'\n', before).map_or(0, |at| at + 1)..];
         let mut bytes = Vec::with_capacity(insert.len() * 5 / 4);
         let mut column = line.len();
-        let dangling = line.trim_ascii_end().ends_with(b"=") && memchr::memchr(b'=', line) == Some(line.trim_ascii_end().len() - 1);
+        let dangling = line.trim_ascii_end().ends_with(b"=");
         if dangling {
             // The line break behind it belonged to the boundary: now the soft break has its own.
             bytes.extend_from_slice(self.newline);

@@ -11,8 +11,8 @@ pub(super) const HIDDEN: &str = "undisclosed-recipients:;";
 
 /// Whether anything changed.
 pub(super) fn hide(message: &Message, plan: &mut HeaderPlan<'_>) -> bool {
-    let mut named = NAMING.iter().flat_map(|name| plan.fields(name));
-    let only = named.next().filter(|_| named.next().is_none());
+    let named: Vec<_> = NAMING.iter().flat_map(|name| plan.fields(name)).collect();
+    let only = if named.len() == 1 { named.first() } else { None };
     let hidden_already = only.is_some_and(|field| {
         let value = message.read(field.value.clone());
         message.read(field.name.clone()).eq_ignore_ascii_case(b"to")

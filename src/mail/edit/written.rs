@@ -29,9 +29,24 @@ impl HeaderName {
     /// Whether the value has a grammar of its own, in which an encoded word cannot stand just anywhere.
     fn is_structured(&self) -> bool {
         const STRUCTURED: [&str; 18] = [
-            "from", "sender", "reply-to", "to", "cc", "bcc", "date", "message-id", "in-reply-to", "references",
-            "return-path", "received", "dkim-signature", "authentication-results", "auto-submitted", "list-id",
-            "list-unsubscribe", "disposition-notification-to",
+            "from",
+            "sender",
+            "reply-to",
+            "to",
+            "cc",
+            "bcc",
+            "date",
+            "message-id",
+            "in-reply-to",
+            "references",
+            "return-path",
+            "received",
+            "dkim-signature",
+            "authentication-results",
+            "auto-submitted",
+            "list-id",
+            "list-unsubscribe",
+            "disposition-notification-to",
         ];
         let lower = self.0.to_ascii_lowercase();
         let name = lower.strip_prefix("resent-").unwrap_or(&lower);
@@ -197,9 +212,8 @@ mod tests {
     #[test]
     fn a_tag_before_an_encoded_subject_keeps_its_space() {
         let tag = HeaderText::parse("[grün]").unwrap();
-        let prefix = |rest: &[u8]| {
-            String::from_utf8(subject_prefix(&tag, rest, 9, Transport::default(), b"\r\n")).unwrap()
-        };
+        let prefix =
+            |rest: &[u8]| String::from_utf8(subject_prefix(&tag, rest, 9, Transport::default(), b"\r\n")).unwrap();
         assert_eq!(prefix(b"=?utf-8?Q?a?="), "=?utf-8?B?W2dyw7xuXSA=?= ");
         assert_eq!(prefix(b"plain"), "=?utf-8?B?W2dyw7xuXQ==?= ");
     }

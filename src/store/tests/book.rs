@@ -112,7 +112,7 @@ async fn tamper(db: &mut SqliteConnection, dice: &mut Dice, links: usize) -> Str
         5 => (format!("UPDATE link SET number = {} WHERE number = {number}", links + 1 + dice.below(9)), "renumber".into()),
         _ => (
             format!(
-                "UPDATE link SET {column} = (SELECT l.{column} FROM link AS l WHERE l.number = {other}) || x'00'
+                "UPDATE link SET {column} = CAST((SELECT l.{column} FROM link AS l WHERE l.number = {other}) || x'00' AS BLOB)
                  WHERE number = {number}"
             ),
             format!("{column} from {other}, and a byte"),

@@ -17,6 +17,7 @@ async fn a_held_case_is_there_after_a_restart() {
     assert_eq!(case.face.unwrap(), face);
     assert_eq!(bench.store.message(id).await.unwrap(), BODY.as_bytes());
     assert_eq!(bench.store.list(CaseFilter::default()).await.unwrap().len(), 2);
+    assert_eq!(bench.store.waiting().await.unwrap(), Waiting { cases: 2, outbox_items: 0 });
     assert_eq!(bench.store.list(CaseFilter { limit: 1, ..CaseFilter::default() }).await.unwrap().len(), 1);
     let delivered = CaseFilter { state: Some(State::Delivered), ..CaseFilter::default() };
     assert!(bench.store.list(delivered).await.unwrap().is_empty());

@@ -17,6 +17,9 @@ async fn a_failed_write_ends_writing_until_a_restart() {
     drop(db);
     let bench = bench.reopen().await;
     assert!(bench.data().join(writer::FAILED_MARK).exists());
+    assert!(!bench.store.is_healthy(), "not before it was looked through");
+    assert_eq!(bench.store.record(vec![event()], None).await, Err(StoreDown));
+    assert!(bench.store.verify_book().await.unwrap().is_whole(), "reading is possible");
     let report = bench.store.begin_service().await.unwrap();
     assert_eq!((report.is_whole(), report.links), (true, 1));
     assert!(!bench.data().join(writer::FAILED_MARK).exists());

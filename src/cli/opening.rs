@@ -1,0 +1,48 @@
+//! What most commands begin with: find the configuration, open the keys and the store.
+
+use super::{Failure, arguments::Arguments};
+use crate::{
+    config::{self, Settings, key_file},
+    delivery::notice::Notices,
+    gateway::notices,
+    store::Store,
+};
+use std::{future::Future, path::PathBuf};
+
+/// Where the configuration is looked for without `--config`, in this order.
+const PLACES: [&str; 2] = ["config/outgate.toml", "/etc/outgate/outgate.toml"];
+
+/// The configuration file to read.
+pub fn file(arguments: &Arguments) -> Result<PathBuf, Failure> {
+    if let Some(file) = &arguments.config {
+        return Ok(file.clone());
+    }
+    PLACES.iter().map(PathBuf::from).find(|place| place.exists()).ok_or_else(|| {
+        Failure::said(format!("no configuration at {}; name one with --config, or write one with `outgate init`", PLACES.join(" or ")))
+    })
+}
+
+/// Runs a command's asynchronous work.
+pub fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::said(format!("no runtime: {error}")))?;
+    runtime.block_on(work)
+}
+
+/// The store of the configured service and the writer of its notices. The key must be there already: a command
+/// never makes one.
+pub async fn desk(arguments: &Arguments) -> Result<(Store, Notices), Failure> {
+    let settings = settings(arguments)?;
+    let keys = key_file::open(&settings.store.key_file).map_err(|error| Failure::said(error.to_string()))?;
+    let store = Store::open(&settings.data_dir, &keys).await.map_err(|error| Failure::said(error.to_string()))?;
+    let notices = notices(&settings, &settings.own_domains).map_err(Failure::said)?;
+    Ok((store, notices))
+}
+
+/// The settings alone, with all that is wrong with them.
+fn settings(arguments: &Arguments) -> Result<Settings, Failure> {
+    let (settings, _) = config::read_settings(&file(arguments)?).map_err(Failure::Configuration)?;
+    Ok(settings)
+}

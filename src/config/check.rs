@@ -1,0 +1,434 @@
+//! From the settings as written to the settings as checked: defaults filled in, and what does not go together refused.
+
+use super::{
+    clouds,
+    settings::{Archive, Console, Metrics, MilterDoor, NextHop, Notices, Settings, SmtpDoor, Store, Tls},
+    written::{self, Written},
+};
+use crate::{
+    diagnostic::{Diagnostic, Diagnostics, Located, Source},
+    intake::{
+        Network,
+        smtp::{self, Peer, RelayRisk, Senders},
+    },
+    policy::Mode,
+};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// Each default stands in the shipped `config/outgate.toml` too; a test holds them together.
+pub(super) mod default {
+    use super::*;
+    pub const HOSTNAME: &str = "gate.example.org";
+    pub const DATA_DIR: &str = "/var/lib/outgate";
+    pub const SMTP_LISTEN: &str = "127.0.0.1:10035";
+    pub const MILTER_LISTEN: &str = "127.0.0.1:8897";
+    pub const CONSOLE_LISTEN: &str = "127.0.0.1:8443";
+    pub const CONSOLE_URL: &str = "https://gate.example.org:8443";
+    pub const METRICS_LISTEN: &str = "127.0.0.1:9797";
+    pub const KEY_FILE: &str = "store.key";
+    pub const PEER_NETWORKS: [&str; 2] = ["127.0.0.0/8", "::1/128"];
+    /// Three years, each counted as a leap year.
+    pub const ARCHIVE_KEEP: Duration = Duration::from_secs(3 * 366 * 24 * 60 * 60);
+}
+
+/// Below it no message can be scanned and relayed; above it every client has given up (RFC 5321 4.5.3.2.6: 10 minutes).
+const ANSWER_WITHIN: std::ops::RangeInclusive<u64> = 10..=600;
+
+/// What the administrator should know though nothing is wrong.
+pub(super) type Remarks = Vec<String>;
+
+/// None when a mistake was noted.
+pub(super) fn check(
+    file: &Path,
+    source: &Source,
+    written: Written,
+    diagnostics: &mut Diagnostics,
+) -> Option<(Settings, Remarks)> {
+    let before = diagnostics.len();
+    let mut check = Check { source, diagnostics, remarks: Remarks::new() };
+    check.doors(&written);
+    check.listeners(&written);
+    if let Some(smtp) = &written.smtp {
+        check.smtp(smtp);
+    }
+    check.store(&written.store);
+    check.reviewers(&written);
+    let remarks = std::mem::take(&mut check.remarks);
+    // A next hop without an address was noted when read.
+    if diagnostics.len() > before || written.next_hop.as_ref().is_none_or(|hop| hop.address.is_none()) {
+        return None;
+    }
+    settings(file, written).map(|settings| (settings, remarks))
+}
+
+struct Check<'c> {
+    source: &'c Source,
+    diagnostics: &'c mut Diagnostics,
+    remarks: Remarks,
+}
+
+impl Check<'_> {
+    fn mistake(&mut self, at: std::ops::Range<usize>, message: impl Into<String>, allowed: impl Into<String>) {
+        self.diagnostics.push(Diagnostic::new(self.source, at, message).with_allowed(allowed));
+    }
+
+    fn doors(&mut self, written: &Written) {
+        match (&written.smtp, &written.milter) {
+            (None, None) => self.mistake(0..0, "no door: nobody can hand in mail", "write [smtp]"),
+            (None, Some(milter)) => self.mistake(
+                milter.at.clone(),
+                "[milter] is the only door, and the milter door is not built yet (issue 3)",
+                "write [smtp]",
+            ),
+            (Some(_), Some(_)) => self.remarks.push(
+                "[milter]: the milter door is not built yet (issue 3); nothing listens there, mail comes in by [smtp]"
+                    .into(),
+            ),
+            (Some(_), None) => {}
+        }
+        if written.archive.is_some() {
+            self.remarks.push("[archive]: the archive is not built yet (issue 8); nothing is archived".into());
+        }
+    }
+
+    /// Two listeners at one address, or a next hop that is ourselves; the defaults count too.
+    fn listeners(&mut self, written: &Written) {
+        let smtp = written.smtp.iter().flat_map(|smtp| or_default(&smtp.listen, default::SMTP_LISTEN));
+        let milter = written.milter.iter().flat_map(|milter| or_default(&milter.listen, default::MILTER_LISTEN));
+        let all: Vec<_> = smtp
+            .map(|listen| ("smtp", listen))
+            .chain(milter.map(|listen| ("milter", listen)))
+            .chain(or_default(&written.console.listen, default::CONSOLE_LISTEN).map(|listen| ("console", listen)))
+            .chain(or_default(&written.metrics_listen, default::METRICS_LISTEN).map(|listen| ("metrics", listen)))
+            .collect();
+        for (index, (name, listen)) in all.iter().enumerate() {
+            let taken = all[..index].iter().find(|(_, earlier)| clash(earlier.value, listen.value));
+            if let Some((other, earlier)) = taken {
+                // A default has no place: the one that was written is where to mend it.
+                let at = if listen.at.is_empty() { earlier.at.clone() } else { listen.at.clone() };
+                let message = format!("[{name}] listens at {} where [{other}] already does", listen.value);
+                self.mistake(at, message, "allowed: an address and port of its own");
+            }
+        }
+        let Some(address) = written.next_hop.as_ref().and_then(|hop| hop.address.as_ref()) else { return };
+        let (host, port) = &address.value;
+        let hop = if host == "localhost" { "127.0.0.1" } else { host };
+        let hop = hop.parse().map(|ip| SocketAddr::new(ip, *port));
+        let ours = |hop| all.iter().any(|(name, listen)| *name == "smtp" && clash(listen.value, hop));
+        if hop.is_ok_and(ours) {
+            self.mistake(
+                address.at.clone(),
+                "the next hop is our own door: every message would come back to us",
+                "allowed: the mail server that carries mail on",
+            );
+        }
+    }
+
+    fn smtp(&mut self, smtp: &written::SmtpDoor) {
+        for key in &smtp.unbuilt {
+            let message = format!("`{}`: TLS at the door is not built yet (issue 3)", key.value);
+            self.mistake(
+                key.at.clone(),
+                message,
+                "leave it out, and let only this machine or a trusted network hand in mail",
+            );
+        }
+        self.relay_risk(smtp);
+        for peer in &smtp.peers {
+            self.peer(peer);
+        }
+    }
+
+    /// The door itself says what would be an open relay; here it gets its place.
+    fn relay_risk(&mut self, smtp: &written::SmtpDoor) {
+        let mut door = smtp::Settings::new(smtp.listen.iter().map(|listen| listen.value).collect(), "");
+        door.peers =
+            smtp.peers.iter().map(|peer| Peer::new(peer.networks.iter().map(|at| at.value).collect())).collect();
+        let Some(risk) = door.relay_risk() else { return };
+        let networks = || smtp.peers.iter().flat_map(|peer| &peer.networks);
+        let (at, allowed) = match &risk {
+            RelayRisk::NoPeers { listen } => (
+                smtp.listen.iter().find(|written| written.value == *listen).map(|written| &written.at),
+                "write [[smtp.peer]] with its networks, or listen on 127.0.0.1",
+            ),
+            RelayRisk::TooWide { network } => (
+                networks().find(|written| written.value == *network).map(|written| &written.at),
+                "allowed: the networks of your own mail servers",
+            ),
+        };
+        self.mistake(at.unwrap_or(&smtp.at).clone(), format!("an open relay: {risk}"), allowed);
+    }
+
+    fn peer(&mut self, peer: &written::Peer) {
+        for key in &peer.unbuilt {
+            let message = format!("`{}` is not built yet (issue 3): nobody can be trusted by it", key.value);
+            self.mistake(key.at.clone(), message, "leave it out");
+        }
+        if let Some(within) = &peer.answer_within
+            && !ANSWER_WITHIN.contains(&within.value.as_secs())
+        {
+            let allowed = format!("allowed: from {} s to {} s", ANSWER_WITHIN.start(), ANSWER_WITHIN.end());
+            self.mistake(within.at.clone(), "`answer-within` is out of range", allowed);
+        }
+        for network in &peer.networks {
+            if let Some(cloud) = clouds::shared(&network.value) {
+                self.cloud(peer, network, cloud);
+            }
+        }
+        if let Some(tenant) = &peer.tenant {
+            self.mistake(
+                tenant.at.clone(),
+                "`tenant`: the tenant check is not built yet (issue 3)",
+                "leave this peer out",
+            );
+        }
+    }
+
+    fn cloud(&mut self, peer: &written::Peer, network: &Located<Network>, cloud: &str) {
+        let own = peer.senders.as_ref().is_some_and(|senders| senders.value == Senders::OwnDomains);
+        if own && peer.tenant.is_some() {
+            return;
+        }
+        let message =
+            format!("{} is shared by all customers of {cloud}: each of them could send as you", network.value);
+        self.mistake(
+            network.at.clone(),
+            message,
+            "write `tenant` and `senders = \"own-domains\"` in this [[smtp.peer]]",
+        );
+    }
+
+    fn store(&mut self, store: &written::Store) {
+        for key in &store.unbuilt {
+            let message = format!("`{}` is not built yet: the embedded store is the only one", key.value);
+            self.mistake(key.at.clone(), message, "leave it out");
+        }
+    }
+
+    fn reviewers(&mut self, written: &Written) {
+        for (role, _) in written.reviewers.iter().flatten() {
+            let mut letters = role.value.chars();
+            let named = letters.next().is_some_and(|first| first.is_ascii_lowercase())
+                && letters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+            if !named {
+                let message = format!("`{}` cannot name a role", role.value);
+                self.mistake(
+                    role.at.clone(),
+                    message,
+                    "allowed: small letters, figures and hyphens, such as dpo, hr, safeguarding, it, managers",
+                );
+            }
+        }
+        if written.reviewers.as_ref().is_none_or(Vec::is_empty) {
+            self.remarks.push("[reviewers] names nobody: held messages wait until someone looks".into());
+        }
+    }
+}
+
+fn settings(file: &Path, written: Written) -> Option<Settings> {
+    let folder = file.parent().unwrap_or(Path::new("")).to_path_buf();
+    let below = |path: Option<Located<String>>, default: &str| -> PathBuf {
+        folder.join(path.map_or_else(|| default.to_string(), |path| path.value))
+    };
+    let hop = written.next_hop?;
+    let (host, port) = hop.address?.value;
+    let reviewers: BTreeMap<_, _> = written
+        .reviewers
+        .unwrap_or_default()
+        .into_iter()
+        .map(|(role, addresses)| (role.value, values(addresses)))
+        .collect();
+    Some(Settings {
+        file: file.to_path_buf(),
+        policies: values(written.policy),
+        own_domains: values(written.own_domains),
+        mode: written.mode.map_or(Mode::Enforce, |mode| mode.value),
+        hostname: written.hostname.map_or_else(|| default::HOSTNAME.into(), |name| name.value),
+        data_dir: below(written.data_dir, default::DATA_DIR),
+        smtp: written
+            .smtp
+            .map(|smtp| SmtpDoor { listen: listen(smtp.listen, default::SMTP_LISTEN), peers: peers(smtp.peers) }),
+        milter: written.milter.map(|milter| MilterDoor { listen: listen(milter.listen, default::MILTER_LISTEN) }),
+        next_hop: NextHop { host, port, tls: hop.tls.map_or(Tls::Opportunistic, |tls| tls.value) },
+        console: Console {
+            listen: written.console.listen.map_or_else(|| parsed(default::CONSOLE_LISTEN), |listen| listen.value),
+            url: written.console.url.map_or_else(|| default::CONSOLE_URL.into(), |url| url.value),
+        },
+        notices: Notices { from: written.notices_from.map(|from| from.value) },
+        reviewers,
+        metrics: Metrics {
+            listen: written.metrics_listen.map_or_else(|| parsed(default::METRICS_LISTEN), |listen| listen.value),
+        },
+        archive: written
+            .archive
+            .map(|archive| Archive { keep: archive.keep.map_or(default::ARCHIVE_KEEP, |keep| keep.value) }),
+        store: Store { key_file: below(written.store.key_file, default::KEY_FILE) },
+        folder,
+    })
+}
+
+/// Without any peer, this machine itself (a listener that others reach was refused before).
+fn peers(written: Vec<written::Peer>) -> Vec<Peer> {
+    if written.is_empty() {
+        let networks = default::PEER_NETWORKS.iter();
+        let networks = networks.map(|network| network.parse().expect("a default of ours is a network"));
+        return vec![Peer::new(networks.collect())];
+    }
+    let peers = written.into_iter().map(|peer| Peer {
+        networks: values(peer.networks),
+        answer_within: peer.answer_within.map_or(Peer::ANSWER_WITHIN, |within| within.value),
+        senders: peer.senders.map_or(Senders::Any, |senders| senders.value),
+        line_endings: peer.line_endings.map(|endings| endings.value).unwrap_or_default(),
+    });
+    peers.collect()
+}
+
+fn listen(written: Vec<Located<SocketAddr>>, default: &str) -> Vec<SocketAddr> {
+    if written.is_empty() { vec![parsed(default)] } else { values(written) }
+}
+
+/// What was written, else the default, without a place.
+fn or_default<'w>(
+    written: impl IntoIterator<Item = &'w Located<SocketAddr>>,
+    default: &str,
+) -> impl Iterator<Item = Located<SocketAddr>> {
+    let mut written: Vec<_> = written.into_iter().cloned().collect();
+    if written.is_empty() {
+        written.push(Located::new(parsed(default), 0..0));
+    }
+    written.into_iter()
+}
+
+fn values<T>(located: Vec<Located<T>>) -> Vec<T> {
+    located.into_iter().map(|located| located.value).collect()
+}
+
+fn parsed(address: &str) -> SocketAddr {
+    address.parse().expect("a default of ours is an address with its port")
+}
+
+/// Whether two sockets cannot both be bound. Port 0 is any free port.
+fn clash(a: SocketAddr, b: SocketAddr) -> bool {
+    let same = a.ip() == b.ip() || (a.is_ipv4() == b.is_ipv4() && (a.ip().is_unspecified() || b.ip().is_unspecified()));
+    a.port() != 0 && a.port() == b.port() && same
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::Address;
+
+    fn read(text: &str) -> Result<(Settings, Remarks), String> {
+        let source = Source::new("outgate.toml", text);
+        let mut diagnostics = Diagnostics::default();
+        let written = written::read(&source, &mut diagnostics).ok_or(diagnostics.to_string());
+        let settings = written
+            .ok()
+            .and_then(|written| check(Path::new("/etc/outgate/outgate.toml"), &source, written, &mut diagnostics));
+        diagnostics.sort();
+        settings.filter(|_| diagnostics.is_empty()).ok_or_else(|| diagnostics.to_string())
+    }
+
+    const LEAST: &str = "policy = 'policies/baseline'\n[smtp]\n[next-hop]\naddress = '127.0.0.1:10036'\n";
+
+    #[test]
+    fn what_is_not_written_has_the_default_of_the_shipped_file() {
+        let (least, remarks) = read(LEAST).unwrap();
+        let (shipped, _) = read(super::super::folders::SHIPPED_SETTINGS).unwrap();
+        for settings in [&least, &shipped] {
+            assert_eq!(settings.policies, ["policies/baseline"]);
+            assert_eq!(settings.mode, Mode::Enforce);
+            assert_eq!(settings.hostname, "gate.example.org");
+            assert_eq!(settings.data_dir, Path::new("/var/lib/outgate"));
+            assert_eq!(settings.smtp.as_ref().unwrap().listen, ["127.0.0.1:10035".parse().unwrap()]);
+            let peers = &settings.smtp.as_ref().unwrap().peers;
+            assert_eq!(peers.len(), 1);
+            assert!(peers[0].networks[0].contains("127.0.0.1".parse().unwrap()));
+            assert!(peers[0].networks[1].contains("::1".parse().unwrap()));
+            assert_eq!(peers[0].senders, Senders::Any);
+            assert_eq!((settings.next_hop.host.as_str(), settings.next_hop.port), ("127.0.0.1", 10036));
+            assert_eq!(settings.next_hop.tls, Tls::Opportunistic);
+            assert_eq!(settings.console.listen, "127.0.0.1:8443".parse().unwrap());
+            assert_eq!(settings.console.url, "https://gate.example.org:8443");
+            assert_eq!(settings.metrics.listen, "127.0.0.1:9797".parse().unwrap());
+            assert_eq!(settings.store.key_file, Path::new("/etc/outgate/store.key"));
+        }
+        assert_eq!(least.smtp.unwrap().peers[0].answer_within, Duration::from_secs(90));
+        assert_eq!(shipped.smtp.unwrap().peers[0].answer_within, Duration::from_secs(540));
+        assert!(least.milter.is_none() && least.archive.is_none() && least.own_domains.is_empty());
+        assert_eq!(remarks, ["[reviewers] names nobody: held messages wait until someone looks"]);
+        assert_eq!(shipped.milter.unwrap().listen, ["127.0.0.1:8897".parse().unwrap()]);
+        assert!(shipped.archive.unwrap().keep >= Duration::from_secs((3 * 365 + 1) * 24 * 60 * 60));
+        assert_eq!(shipped.notices.from, Some(Address::parse("outgate@ours.example").unwrap()));
+        assert_eq!(shipped.reviewers["dpo"], [Address::parse("dpo@ours.example").unwrap()]);
+    }
+
+    #[test]
+    fn relative_paths_begin_at_the_file() {
+        let text = format!("data-dir = 'data'\n{LEAST}[store]\nkey-file = '../keys/outgate.key'\n");
+        let (settings, _) = read(&text).unwrap();
+        assert_eq!(settings.data_dir, Path::new("/etc/outgate/data"));
+        assert_eq!(settings.store.key_file, Path::new("/etc/outgate/../keys/outgate.key"));
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_refused() {
+        let peer = |peer: &str| format!("{LEAST}[[smtp.peer]]\n{peer}\n");
+        for (text, expected) in [
+            ("", "outgate.toml:1:1: `next-hop` is missing"),
+            ("policy = []\n", "outgate.toml:1:10: `policy` names no policy"),
+            (
+                "policy = 'policies/baseline'\n[next-hop]\naddress = '127.0.0.1:25'\n",
+                "outgate.toml:1:1: no door: nobody can hand in mail (write [smtp])",
+            ),
+            (
+                "policy = 'policies/baseline'\n[milter]\n[next-hop]\naddress = '127.0.0.1:25'\n",
+                "[milter] is the only door, and the milter door is not built yet (issue 3)",
+            ),
+            (&LEAST.replace("10036", "10035"), "the next hop is our own door"),
+            (&LEAST.replace("127.0.0.1:10036", "localhost:10035"), "the next hop is our own door"),
+            (
+                &LEAST.replace("[smtp]", "[smtp]\nlisten = '0.0.0.0:25'"),
+                "an open relay: the door at 0.0.0.0:25 is public",
+            ),
+            (&peer("networks = '0.0.0.0/0'"), "an open relay: the peer network 0.0.0.0/0 is"),
+            (&peer("networks = ['::/0']"), "an open relay: the peer network ::/0 is"),
+            (&peer("networks = []"), "`networks` admits nobody"),
+            (&peer("answer-within = '90 s'"), "`networks` is missing"),
+            (&peer("networks = '10.0.0.0/8'\nanswer-within = '1 s'"), "(allowed: from 10 s to 600 s)"),
+            (&peer("networks = '40.92.0.0/16'"), "shared by all customers of Microsoft 365"),
+            (&peer("networks = '40.92.0.0/16'\ntenant = 'x'"), "shared by all customers of Microsoft 365"),
+            (
+                &peer("networks = '40.92.0.0/16'\ntenant = 'x'\nsenders = 'own-domains'"),
+                "`tenant`: the tenant check is not built yet",
+            ),
+            (&peer("networks = '10.0.0.0/8'\nxclient = true"), "`xclient` is not built yet"),
+            (
+                &format!("{LEAST}[metrics]\nlisten = '127.0.0.1:10035'\n"),
+                "outgate.toml:6:10: [metrics] listens at 127.0.0.1:10035 where [smtp] already does",
+            ),
+            (&format!("{LEAST}[store]\ndatabase = 'postgres://db'\n"), "`database` is not built yet"),
+            (&format!("{LEAST}[reviewers]\n'D P O' = 'dpo@ours.example'\n"), "`D P O` cannot name a role"),
+            (&LEAST.replace("[smtp]", "[smpt]"), "unknown key `smpt` (did you mean `smtp`?"),
+        ] {
+            let found = read(text).map(|_| String::from("accepted")).unwrap_or_else(|mistakes| mistakes);
+            assert!(found.contains(expected), "{text}\ngives\n{found}\nnot\n{expected}");
+        }
+    }
+
+    #[test]
+    fn what_is_allowed_is_accepted() {
+        for text in [
+            &format!("{LEAST}[[smtp.peer]]\nnetworks = '10.0.0.0/8'\nxclient = false\nlogin-in-received = false\n"),
+            &LEAST.replace("[smtp]", "[smtp]\nlisten = '0.0.0.0:25'\n[[smtp.peer]]\nnetworks = '192.0.2.0/24'"),
+            &format!("{LEAST}[metrics]\nlisten = '127.0.0.1:0'\n[console]\nlisten = '127.0.0.1:0'\n"),
+        ] {
+            assert!(read(text).is_ok(), "{text}\n{}", read(text).err().unwrap_or_default());
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Networks from which every customer of a shared mail service sends. An address in them proves nothing about who sent:
+//! admitting them without a tenant check lets every tenant in the world send as us.
+
+use crate::intake::Network;
+
+/// The senders' ranges of the SPF records `spf.protection.outlook.com` and `_spf.google.com`.
+const SHARED: [(&str, &[&str]); 2] = [
+    (
+        "Microsoft 365",
+        &[
+            "40.92.0.0/15",
+            "40.107.0.0/16",
+            "52.100.0.0/15",
+            "52.102.0.0/16",
+            "52.103.0.0/17",
+            "104.47.0.0/17",
+            "2a01:111:f400::/48",
+            "2a01:111:f403::/48",
+        ],
+    ),
+    (
+        "Google Workspace",
+        &[
+            "35.190.247.0/24",
+            "64.233.160.0/19",
+            "66.102.0.0/20",
+            "66.249.80.0/20",
+            "72.14.192.0/18",
+            "74.125.0.0/16",
+            "108.177.8.0/21",
+            "173.194.0.0/16",
+            "209.85.128.0/17",
+            "216.58.192.0/19",
+            "216.239.32.0/19",
+            "2001:4860:4000::/36",
+            "2404:6800:4000::/36",
+            "2607:f8b0:4000::/36",
+            "2800:3f0:4000::/36",
+            "2a00:1450:4000::/36",
+            "2c0f:fb50:4000::/36",
+        ],
+    ),
+];
+
+/// The service whose customers share some of these addresses.
+pub(super) fn shared(network: &Network) -> Option<&'static str> {
+    let shares = |block: &&str| {
+        let overlap = |block: Network| block.contains(network.address()) || network.contains(block.address());
+        block.parse().is_ok_and(overlap)
+    };
+    SHARED.iter().find(|(_, blocks)| blocks.iter().any(|block| shares(&block))).map(|(name, _)| *name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_block_is_a_network_and_is_known() {
+        for (name, blocks) in SHARED {
+            for block in blocks {
+                assert_eq!(shared(&block.parse().unwrap()), Some(name), "{block}");
+            }
+        }
+        assert_eq!(shared(&"40.92.7.7".parse().unwrap()), Some("Microsoft 365"));
+        assert_eq!(shared(&"192.0.2.0/24".parse().unwrap()), None);
+    }
+}

@@ -1,0 +1,101 @@
+//! The settings as checked: what the rest of the program works with. A value of these types cannot be wrong.
+
+use crate::{intake::smtp::Peer, mail::Address, policy::Mode};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// All of `outgate.toml`, checked, every default filled in.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The file that was read.
+    pub file: PathBuf,
+    /// Where it lies: all relative paths are relative to it.
+    pub folder: PathBuf,
+    /// As written: `policies/baseline`.
+    pub policies: Vec<String>,
+    /// As written here, folded; with those that the policies name, see `Loaded::own_domains`.
+    pub own_domains: Vec<String>,
+    pub mode: Mode,
+    /// What we call ourselves in EHLO and Received.
+    pub hostname: String,
+    pub data_dir: PathBuf,
+    pub smtp: Option<SmtpDoor>,
+    pub milter: Option<MilterDoor>,
+    pub next_hop: NextHop,
+    pub console: Console,
+    pub notices: Notices,
+    /// Whom a desk is told by: role to addresses.
+    pub reviewers: BTreeMap<String, Vec<Address>>,
+    pub metrics: Metrics,
+    pub archive: Option<Archive>,
+    pub store: Store,
+}
+
+#[derive(Clone, Debug)]
+pub struct SmtpDoor {
+    pub listen: Vec<SocketAddr>,
+    /// Who may hand in mail without AUTH.
+    pub peers: Vec<Peer>,
+}
+
+#[derive(Clone, Debug)]
+pub struct MilterDoor {
+    pub listen: Vec<SocketAddr>,
+}
+
+#[derive(Clone, Debug)]
+pub struct NextHop {
+    /// A name is resolved at each connection.
+    pub host: String,
+    pub port: u16,
+    pub tls: Tls,
+}
+
+/// Whether the way to the next hop is encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tls {
+    None,
+    /// Where the hop offers it; its certificate is not checked (RFC 7435).
+    Opportunistic,
+    /// Else nothing is sent; the certificate must be valid for the host's name.
+    Required,
+}
+
+#[derive(Clone, Debug)]
+pub struct Console {
+    pub listen: SocketAddr,
+    /// What people reach it by; without a slash at the end.
+    pub url: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct Notices {
+    /// Who our own notices are from. None: `outgate@` the first own domain.
+    pub from: Option<Address>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    pub listen: SocketAddr,
+}
+
+#[derive(Clone, Debug)]
+pub struct Archive {
+    pub keep: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct Store {
+    pub key_file: PathBuf,
+}
+
+impl Settings {
+    /// `path` as seen from the configuration.
+    pub fn resolve(&self, path: &Path) -> PathBuf {
+        self.folder.join(path)
+    }
+}

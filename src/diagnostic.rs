@@ -1,1 +1,0 @@
-//! A mistake in a config file: path, line, caret, allowed words.

@@ -1,0 +1,157 @@
+//! The rooms as one running service: doors open, outbox worked off, rules reloaded, stopped in order.
+
+use super::{Gateway, scan::Pool};
+use crate::{
+    audit::{Book, Event, What},
+    config::{self, Loaded, Settings},
+    delivery::{
+        late::LateAnswers,
+        notice::Notices,
+        outbox::Outbox,
+        relay::{Relay, RelaySettings, TlsMode},
+    },
+    diagnostic::Diagnostics,
+    intake::smtp::{self, Door, Seals},
+    keys::Keys,
+    mail::Address,
+    store::Store,
+};
+use arc_swap::ArcSwap;
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use time::OffsetDateTime;
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinHandle,
+};
+
+/// A running gateway.
+pub struct House {
+    gateway: Arc<Gateway>,
+    file: PathBuf,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+    smtp: Vec<SocketAddr>,
+}
+
+/// Why the service does not start, for the person who starts it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct NotStarted(String);
+
+impl NotStarted {
+    fn because(reason: impl ToString) -> Self {
+        Self(reason.to_string())
+    }
+}
+
+impl House {
+    /// Opens the store, then the doors. Needs a runtime.
+    pub async fn open(loaded: Loaded, keys: &Keys) -> Result<Self, NotStarted> {
+        let settings = loaded.settings.clone();
+        if settings.milter.is_some() && settings.smtp.is_none() {
+            return Err(NotStarted::because("the milter door is not built yet; configure [smtp]"));
+        }
+        let door_settings = door(&settings, loaded.own_domains());
+        if let Some(risk) = door_settings.relay_risk() {
+            return Err(NotStarted::because(risk));
+        }
+        let store = Store::open(&settings.data_dir, keys).await.map_err(NotStarted::because)?;
+        store.begin_service().await.map_err(NotStarted::because)?;
+        let relay = Relay::new(relay(&settings)).map_err(NotStarted::because)?;
+        relay.warm_up();
+        let notices = notices(&settings, loaded.own_domains()).map_err(NotStarted)?;
+        let mut listeners = Vec::new();
+        for address in &door_settings.listen {
+            let bound = smtp::bind(*address);
+            listeners.push(bound.map_err(|error| NotStarted(format!("cannot listen on {address}: {error}")))?);
+        }
+        let bound = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let file = settings.file.clone();
+        let ruleset = loaded.ruleset.digest().clone();
+        let gateway = Arc::new(Gateway {
+            loaded: ArcSwap::from_pointee(loaded),
+            relay: relay.clone(),
+            store: store.clone(),
+            notices: notices.clone(),
+            late: Arc::new(LateAnswers::default()),
+            scanners: Pool::new(std::thread::available_parallelism().map_or(2, usize::from)),
+            outbox: Arc::new(Notify::new()),
+        });
+        let started = [What::Started { version: env!("CARGO_PKG_VERSION").into() }, What::Activated { ruleset }];
+        let event = |what| Event { at: OffsetDateTime::now_utc(), submission: None, what };
+        store.append(started.map(event).into()).await.map_err(NotStarted::because)?;
+
+        let (stop, stopped) = watch::channel(false);
+        let door = Door::new(door_settings, gateway.clone(), keys);
+        let outbox = Outbox::new(store, relay, Seals::new(keys), &settings.hostname, gateway.outbox.clone());
+        let tasks = vec![
+            tokio::spawn(door.serve(listeners, stopped.clone())),
+            tokio::spawn(outbox.run(stopped.clone())),
+            tokio::spawn(super::housekeeping::run(gateway.clone(), stopped)),
+        ];
+        Ok(Self { gateway, file, stop, tasks, smtp: bound })
+    }
+
+    /// Where the SMTP door listens.
+    pub fn smtp_addresses(&self) -> &[SocketAddr] {
+        &self.smtp
+    }
+
+    pub fn gateway(&self) -> &Arc<Gateway> {
+        &self.gateway
+    }
+
+    /// Reads the configuration again. The old set stays when the new one is bad.
+    pub async fn reload(&self) -> Result<(), Diagnostics> {
+        let loaded = config::load(&self.file)?;
+        let ruleset = loaded.ruleset.digest().clone();
+        self.gateway.loaded.store(Arc::new(loaded));
+        let what = What::Activated { ruleset };
+        let event = Event { at: OffsetDateTime::now_utc(), submission: None, what };
+        // The set is active whether or not the book can say so; the store alarms by itself.
+        let _ = self.gateway.store.append(vec![event]).await;
+        Ok(())
+    }
+
+    /// No new connections; accepted work finishes; the book is closed.
+    pub async fn close(self) {
+        self.stop.send_replace(true);
+        for task in self.tasks {
+            // A task that panicked has said so in the log.
+            let _ = task.await;
+        }
+        self.gateway.relay.close().await;
+        let event = Event { at: OffsetDateTime::now_utc(), submission: None, what: What::Stopped };
+        let _ = self.gateway.store.append(vec![event]).await;
+        let _ = self.gateway.store.flush().await;
+    }
+}
+
+fn door(settings: &Settings, own_domains: &[String]) -> smtp::Settings {
+    let listen = settings.smtp.as_ref().map_or(Vec::new(), |door| door.listen.clone());
+    let mut checked = smtp::Settings::new(listen, settings.hostname.clone());
+    checked.own_domains = own_domains.to_vec();
+    checked.peers = settings.smtp.as_ref().map_or(Vec::new(), |door| door.peers.clone());
+    checked
+}
+
+fn relay(settings: &Settings) -> RelaySettings {
+    let tls = match settings.next_hop.tls {
+        config::Tls::None => TlsMode::None,
+        config::Tls::Opportunistic => TlsMode::Opportunistic,
+        config::Tls::Required => TlsMode::Required,
+    };
+    let address = format!("{}:{}", settings.next_hop.host, settings.next_hop.port);
+    RelaySettings::new(address, tls, settings.hostname.clone())
+}
+
+/// Who our own letters are from: as configured, else `outgate@` the first own domain.
+pub fn notices(settings: &Settings, own_domains: &[String]) -> Result<Notices, String> {
+    let from = match (&settings.notices.from, own_domains.first()) {
+        (Some(from), _) => from.clone(),
+        (None, Some(domain)) => Address::parse(&format!("outgate@{domain}"))
+            .map_err(|error| format!("`outgate@{domain}` cannot send notices ({error}); set [notices] from"))?,
+        (None, None) => return Err("no own domain and no [notices] from: senders could not be told".into()),
+    };
+    Ok(Notices { from, own_domains: own_domains.to_vec(), hostname: settings.hostname.clone() })
+}

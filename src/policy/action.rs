@@ -1,0 +1,239 @@
+//! What a rule does: `[then.ACTION]`, exactly one.
+
+use super::{Category, Disposition, Fallback, clause::CATEGORIES, when::field_name};
+use crate::diagnostic::{Diagnostic, Located, Table};
+use std::time::Duration;
+
+/// One action with all that its table says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Waits for a reviewer.
+    Hold {
+        category: Category,
+        tell_sender: bool,
+        expires: Option<Duration>,
+    },
+    /// Waits for the manager of the group that it is for, or for whoever approves mailings.
+    HoldForApproval {
+        tell_sender: bool,
+        expires: Option<Duration>,
+    },
+    /// Refused with clause and advice. `category` is the desk when a machine's mail is held instead.
+    ReturnToSender {
+        category: Category,
+    },
+    /// To and Cc no longer name the recipients. `notice`: what the sender may be told of it.
+    HideRecipients {
+        notice: Option<String>,
+        fallback: Fallback,
+    },
+    /// The named notice at the end of the author's text.
+    AppendNotice {
+        notice: String,
+        fallback: Fallback,
+    },
+    SetHeader {
+        name: String,
+        value: String,
+        fallback: Fallback,
+    },
+    TagSubject {
+        tag: String,
+        fallback: Fallback,
+    },
+}
+
+const ACTIONS: [&str; 7] =
+    ["append-notice", "hide-recipients", "hold", "hold-for-approval", "return-to-sender", "set-header", "tag-subject"];
+
+const FALLBACKS: [(&str, Fallback); 3] =
+    [("relay", Fallback::Relay), ("return", Fallback::Return), ("hold", Fallback::Hold)];
+
+/// Fields that decide where a message goes, who wrote it or how it is read: a rule may not set them.
+const OWNED: [&str; 15] = [
+    "bcc",
+    "cc",
+    "content-transfer-encoding",
+    "content-type",
+    "date",
+    "dkim-signature",
+    "from",
+    "message-id",
+    "mime-version",
+    "received",
+    "reply-to",
+    "return-path",
+    "sender",
+    "subject",
+    "to",
+];
+
+impl Action {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Action::Hold { .. } => "hold",
+            Action::HoldForApproval { .. } => "hold-for-approval",
+            Action::ReturnToSender { .. } => "return-to-sender",
+            Action::HideRecipients { .. } => "hide-recipients",
+            Action::AppendNotice { .. } => "append-notice",
+            Action::SetHeader { .. } => "set-header",
+            Action::TagSubject { .. } => "tag-subject",
+        }
+    }
+
+    pub fn disposition(&self) -> Disposition {
+        match self {
+            Action::Hold { .. } | Action::HoldForApproval { .. } => Disposition::Hold,
+            Action::ReturnToSender { .. } => Disposition::Return,
+            _ => Disposition::Relay,
+        }
+    }
+
+    /// The desk of a hold, or of a return that must become one.
+    pub fn category(&self) -> Option<Category> {
+        match self {
+            Action::Hold { category, .. } | Action::ReturnToSender { category } => Some(*category),
+            Action::HoldForApproval { .. } => Some(Category::Approval),
+            _ => None,
+        }
+    }
+
+    /// Speaks in our name: made only for our authors, never on machine mail.
+    pub fn is_ours_alone(&self) -> bool {
+        matches!(self, Action::HideRecipients { .. } | Action::AppendNotice { .. })
+    }
+
+    /// The notice whose text is put into the message.
+    pub fn appended_notice(&self) -> Option<&str> {
+        match self {
+            Action::AppendNotice { notice, .. } => Some(notice),
+            _ => None,
+        }
+    }
+
+    pub fn expires(&self) -> Option<Duration> {
+        match self {
+            Action::Hold { expires, .. } | Action::HoldForApproval { expires, .. } => *expires,
+            _ => None,
+        }
+    }
+}
+
+/// Reads `[then.ACTION]` of a rule file.
+pub fn action(file: &Table<'_>) -> Option<Action> {
+    let wrong = |at, message: String| {
+        let diagnostic = Diagnostic::new(file.source(), at, message);
+        file.mistake(diagnostic.with_allowed(format!("allowed: {}", ACTIONS.join(", "))));
+    };
+    let nothing = "`[then.ACTION]` is missing: the rule does nothing";
+    let Some(then) = file.value("then") else {
+        wrong(0..0, nothing.into());
+        return None;
+    };
+    let at = then.at();
+    let entries = then.table()?.entries();
+    if entries.is_empty() {
+        wrong(at, nothing.into());
+        return None;
+    }
+    let mut known = Vec::new();
+    for (name, value) in entries {
+        match ACTIONS.iter().find(|action| **action == name.value) {
+            Some(action) => known.push((name, *action, value)),
+            None => {
+                let message = format!("`{}` is no action", name.value);
+                file.mistake(Diagnostic::new(file.source(), name.at, message).with_words(&name.value, &ACTIONS));
+            }
+        }
+    }
+    for (name, action, _) in known.iter().skip(1) {
+        wrong(name.at.clone(), format!("a second action, `{action}`: a rule has one; a second case is a second rule"));
+    }
+    let (name, action, value) = known.into_iter().next()?;
+    let table = value.table()?;
+    let read = read(action, name, &table);
+    table.finish();
+    read
+}
+
+fn read(action: &str, name: Located<String>, table: &Table<'_>) -> Option<Action> {
+    let fallback = |default| table.choice("fallback", &FALLBACKS).map_or(default, |fallback| fallback.value);
+    match action {
+        "hold" => {
+            let category = table.required("category").and_then(|value| value.choice(&CATEGORIES));
+            let (tell_sender, expires) = waiting(table);
+            Some(Action::Hold { category: category?.value, tell_sender, expires })
+        }
+        "hold-for-approval" => {
+            let (tell_sender, expires) = waiting(table);
+            Some(Action::HoldForApproval { tell_sender, expires })
+        }
+        "return-to-sender" => {
+            let category = table.choice("category", &CATEGORIES).map(|category| category.value);
+            Some(Action::ReturnToSender { category: category.unwrap_or(Category::Technical) })
+        }
+        "hide-recipients" => {
+            let by = table.required("by").and_then(|by| by.choice(&[("bcc", true), ("individual-copies", false)]));
+            let notice = table.text("notice").map(|notice| notice.value);
+            let fallback = fallback(Fallback::Hold);
+            let by = by?;
+            if !by.value {
+                let message = "`individual-copies` is not there yet";
+                let diagnostic = Diagnostic::new(table.source(), by.at, message);
+                table.mistake(diagnostic.with_allowed("allowed: bcc"));
+                return None;
+            }
+            Some(Action::HideRecipients { notice, fallback })
+        }
+        "append-notice" => {
+            let notice = table.required_text("notice");
+            if let Some(replies) = table.choice("replies", &[("always", 0), ("once-per-thread", 1), ("never", 2)])
+                && replies.value != 0
+            {
+                let message = "only `replies = \"always\"` is there yet";
+                table.mistake(Diagnostic::new(table.source(), replies.at, message).with_allowed("allowed: always"));
+            }
+            Some(Action::AppendNotice { fallback: fallback(Fallback::Relay), notice: notice?.value })
+        }
+        "set-header" => {
+            let name = table.required("name").and_then(|name| name.parsed("a field name such as X-Policy", free_field));
+            let value = table.required("value").and_then(|value| value.parsed("one line of text", one_line));
+            let fallback = fallback(Fallback::Relay);
+            Some(Action::SetHeader { name: name?.value, value: value?.value, fallback })
+        }
+        "tag-subject" => {
+            let tag = table.required("tag").and_then(|tag| tag.parsed("one line of at most 40 characters", short_line));
+            Some(Action::TagSubject { fallback: fallback(Fallback::Relay), tag: tag?.value })
+        }
+        _ => {
+            table.mistake_at(name.at, format!("`{action}` is no action"));
+            None
+        }
+    }
+}
+
+fn waiting(table: &Table<'_>) -> (bool, Option<Duration>) {
+    let tell_sender = table.flag("tell-sender", true);
+    (tell_sender, table.duration("expires").map(|expires| expires.value))
+}
+
+fn free_field(text: &str) -> Result<String, &'static str> {
+    let name = field_name(text)?;
+    let lower = name.to_ascii_lowercase();
+    if OWNED.contains(&lower.as_str()) || lower.starts_with("resent-") {
+        return Err("a rule may not set this field");
+    }
+    Ok(name)
+}
+
+/// No control characters: a line end would begin a new field.
+fn one_line(text: &str) -> Result<String, &'static str> {
+    if text.trim().is_empty() || text.chars().any(char::is_control) || text.len() > 900 {
+        return Err("not one line of text");
+    }
+    Ok(text.trim().to_string())
+}
+
+fn short_line(text: &str) -> Result<String, &'static str> {
+    one_line(text).and_then(|line| if line.chars().count() <= 40 { Ok(line) } else { Err("too long") })
+}

@@ -1,0 +1,185 @@
+//! Judging: all rules are evaluated, the most severe disposition wins, all edits apply to the copy that leaves.
+
+use super::{
+    Almost, Category, Consignment, Disposition, Facts, Ground, Mode, PlannedEdit, Route, Verdict,
+    action::Action,
+    rule::Outcome,
+    ruleset::{ActiveRule, Ruleset},
+    seen::Seen,
+};
+use crate::{
+    detect::Scan,
+    intake::Submission,
+    mail::{Certainty, Edit},
+};
+
+/// A figure this far from its limit (8 visible recipients of 20, say) is worth a word in `almost`.
+const NEARLY: f64 = 1.0 / 3.0;
+
+/// The verdict on one submission. Pure: no I/O, no clock; `facts` were looked up before.
+pub fn judge(submission: &Submission, scan: &Scan, facts: &Facts, ruleset: &Ruleset) -> Verdict {
+    let seen = Seen::new(submission, scan, facts, ruleset.house());
+    let mut verdict = Verdict {
+        submission: submission.id,
+        grounds: Vec::new(),
+        almost: Vec::new(),
+        consignments: Vec::new(),
+        cannot_tell: None,
+        ruleset: ruleset.digest().clone(),
+    };
+    let mut edits = Vec::new();
+    for active in ruleset.active() {
+        let mode = ruleset.mode_of(&active.rule);
+        // Its text is still to be given: there is nothing that it could do.
+        if active.rule.action.appended_notice().is_some() && active.notices.is_empty() {
+            continue;
+        }
+        match active.rule.weigh(&seen) {
+            Outcome::Match => {
+                if mode == Mode::Enforce {
+                    edits.extend(planned(active));
+                }
+                verdict.grounds.push(ground(active, mode, &seen));
+            }
+            Outcome::CannotTell(why) => match mode {
+                Mode::Enforce => verdict.cannot_tell = Some(why),
+                Mode::Watch => {
+                    let missing = format!("cannot tell: {why}");
+                    verdict.almost.push(Almost { rule: active.rule.name.clone(), missing });
+                }
+            },
+            Outcome::NoMatch { missing, first } => verdict.almost.extend(almost(active, missing, first, &seen)),
+        }
+    }
+    verdict.consignments.push(consignment(submission, &verdict.grounds, edits));
+    verdict
+}
+
+/// Whether the message is incoming, and so passes untouched: neither sender nor author is ours, every recipient is,
+/// and the client is nobody whom we know.
+pub fn is_incoming(submission: &Submission, ruleset: &Ruleset) -> bool {
+    let house = ruleset.house();
+    let known = submission.origin.user.as_ref().is_some_and(|user| user.certainty != Certainty::Unverified);
+    let Submission { envelope, message, .. } = submission;
+    !known
+        && !envelope.recipients.is_empty()
+        && envelope.recipients.iter().all(|recipient| house.owns(&recipient.address))
+        && !envelope.sender.address.as_ref().is_some_and(|sender| house.owns(sender))
+        && !message.mailboxes("From").iter().any(|author| house.owns(author))
+}
+
+fn ground(active: &ActiveRule, mode: Mode, seen: &Seen<'_>) -> Ground {
+    let rule = &active.rule;
+    let disposition = match rule.action.disposition() {
+        // A 550 to a machine, or to nobody, is silent loss.
+        Disposition::Return if seen.is_unanswerable() => Disposition::Hold,
+        disposition => disposition,
+    };
+    let told = match &rule.action {
+        Action::Hold { tell_sender, .. } | Action::HoldForApproval { tell_sender, .. } => *tell_sender,
+        _ => false,
+    };
+    let category = rule.action.category().filter(|_| disposition == Disposition::Hold);
+    Ground {
+        rule: rule.name.clone(),
+        title: rule.title.clone(),
+        clauses: active.clauses.clone(),
+        mode,
+        disposition,
+        category,
+        advice: rule.advice.clone(),
+        tell_sender: told && !seen.is_unanswerable(),
+        findings: rule.evidence(seen),
+    }
+}
+
+/// The edits of one rule, as its action says.
+fn planned(active: &ActiveRule) -> Vec<PlannedEdit> {
+    let edit = |edit, fallback| PlannedEdit { edit, rule: active.rule.name.clone(), fallback };
+    match &active.rule.action {
+        Action::HideRecipients { fallback, .. } => vec![edit(Edit::HideRecipients, *fallback)],
+        Action::AppendNotice { fallback, .. } => {
+            let notices = active.notices.iter();
+            notices.map(|notice| edit(Edit::AppendNotice { notice: notice.clone() }, *fallback)).collect()
+        }
+        Action::SetHeader { name, value, fallback } => {
+            vec![edit(Edit::SetHeader { name: name.clone(), value: value.clone() }, *fallback)]
+        }
+        Action::TagSubject { tag, fallback } => vec![edit(Edit::TagSubject { tag: tag.clone() }, *fallback)],
+        Action::Hold { .. } | Action::HoldForApproval { .. } | Action::ReturnToSender { .. } => Vec::new(),
+    }
+}
+
+/// All recipients together: judged to one.
+fn consignment(submission: &Submission, grounds: &[Ground], mut edits: Vec<PlannedEdit>) -> Consignment {
+    let enforced = grounds.iter().filter(|ground| ground.mode == Mode::Enforce);
+    let disposition = enforced.map(|ground| ground.disposition).max().unwrap_or(Disposition::Relay);
+    // Rules come by name, so the order of two edits of one kind is fixed too.
+    edits.sort_by_key(|planned| place(&planned.edit));
+    let mut once: Vec<PlannedEdit> = Vec::with_capacity(edits.len());
+    for planned in edits {
+        match once.iter_mut().find(|other| other.edit == planned.edit) {
+            // Two rules want the same: the severer fallback counts.
+            Some(other) => other.fallback = other.fallback.max(planned.fallback),
+            None => once.push(planned),
+        }
+    }
+    let recipients = (0..submission.envelope.recipients.len()).collect();
+    Consignment { recipients, route: Route, disposition, edits: once }
+}
+
+/// The documented order of edits.
+fn place(edit: &Edit) -> u8 {
+    match edit {
+        Edit::TagSubject { .. } => 0,
+        Edit::SetHeader { .. } => 1,
+        Edit::RemoveHeader { .. } => 2,
+        Edit::HideRecipients => 3,
+        Edit::AppendNotice { .. } => 4,
+    }
+}
+
+/// Exactly one condition missing. A missing figure counts when the message is a third of the way to it; a rule with one
+/// condition alone is otherwise never *almost*.
+fn almost(active: &ActiveRule, missing: usize, first: usize, seen: &Seen<'_>) -> Option<Almost> {
+    if missing != 1 {
+        return None;
+    }
+    let (_, condition) = active.rule.conditions.get(first)?;
+    let near = match condition.share(seen) {
+        Some(share) => share >= NEARLY,
+        None => active.rule.written_conditions() > 1,
+    };
+    near.then(|| Almost {
+        rule: active.rule.name.clone(),
+        missing: format!("{} ({})", condition.wanted(), condition.value(seen)),
+    })
+}
+
+impl Verdict {
+    /// The desk of a held message; of several, the one where waiting harms most.
+    pub fn category(&self) -> Option<Category> {
+        let holding = self.grounds.iter().filter(|g| g.mode == Mode::Enforce && g.disposition == Disposition::Hold);
+        holding.filter_map(|ground| ground.category).min_by_key(|category| urgency(*category))
+    }
+
+    /// Whether the sender is told of the hold: every rule that holds it must allow it.
+    pub fn tells_sender(&self) -> bool {
+        let holding = self.grounds.iter().filter(|g| g.mode == Mode::Enforce && g.disposition == Disposition::Hold);
+        let told: Vec<bool> = holding.map(|ground| ground.tell_sender).collect();
+        !told.is_empty() && told.into_iter().all(|told| told)
+    }
+}
+
+/// Of several desks the one where waiting harms most.
+fn urgency(category: Category) -> u8 {
+    match category {
+        Category::Safeguarding => 0,
+        Category::PersonalData => 1,
+        Category::Language => 2,
+        Category::Recipients => 3,
+        Category::Technical => 4,
+        Category::Approval => 5,
+        Category::Confirmation => 6,
+    }
+}

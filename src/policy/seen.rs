@@ -1,0 +1,223 @@
+//! What conditions look at: one submission with all that is derived from it once, however many rules there are.
+
+use super::{Facts, clause::Group};
+use crate::{
+    detect::Scan,
+    intake::Submission,
+    mail::{Address, Message, PartId, UnreadReason},
+};
+use std::{cell::OnceCell, collections::HashSet};
+
+/// Whose domains are ours, and which addresses stand for many people.
+#[derive(Clone, Copy, Debug)]
+pub struct House<'a> {
+    /// Lower case.
+    pub own_domains: &'a [String],
+    pub groups: &'a [Group],
+}
+
+impl House<'_> {
+    pub fn owns(&self, address: &Address) -> bool {
+        self.own_domains.iter().any(|domain| is_within(address.domain(), domain))
+    }
+}
+
+/// Whether `domain` is `parent` (lower case) or below it.
+pub fn is_within(domain: &str, parent: &str) -> bool {
+    let lowered;
+    let domain = if domain.is_ascii() {
+        domain
+    } else {
+        lowered = domain.to_lowercase();
+        &lowered
+    };
+    let Some(at) = domain.len().checked_sub(parent.len()) else { return false };
+    domain.is_char_boundary(at) && domain[at..].eq_ignore_ascii_case(parent) && (at == 0 || domain[..at].ends_with('.'))
+}
+
+/// One submission as the conditions see it.
+pub struct Seen<'a> {
+    pub submission: &'a Submission,
+    pub scan: &'a Scan,
+    pub facts: &'a Facts,
+    pub house: House<'a>,
+    recipients: OnceCell<Recipients>,
+    visible: OnceCell<usize>,
+    authors: OnceCell<Vec<Address>>,
+    out_of_office: OnceCell<bool>,
+    subject: OnceCell<String>,
+}
+
+/// The distinct envelope recipients.
+#[derive(Default)]
+struct Recipients {
+    /// Case folded.
+    folded: HashSet<String>,
+    /// A group is counted as the people that it reaches.
+    people: usize,
+    outside: usize,
+}
+
+impl<'a> Seen<'a> {
+    pub fn new(submission: &'a Submission, scan: &'a Scan, facts: &'a Facts, house: House<'a>) -> Self {
+        Self {
+            submission,
+            scan,
+            facts,
+            house,
+            recipients: OnceCell::new(),
+            visible: OnceCell::new(),
+            authors: OnceCell::new(),
+            out_of_office: OnceCell::new(),
+            subject: OnceCell::new(),
+        }
+    }
+
+    pub fn message(&self) -> &'a Message {
+        &self.submission.message
+    }
+
+    /// The mailboxes of From.
+    pub fn authors(&self) -> &[Address] {
+        self.authors.get_or_init(|| self.message().mailboxes("From"))
+    }
+
+    /// Every author is one of ours: only then do notices and Bcc changes speak in our name.
+    pub fn author_is_ours(&self) -> bool {
+        !self.authors().is_empty() && self.authors().iter().all(|author| self.house.owns(author))
+    }
+
+    /// Sender or author is ours, so the message speaks for us.
+    pub fn from_us(&self) -> bool {
+        let sender = self.submission.envelope.sender.address.as_ref();
+        sender.is_some_and(|sender| self.house.owns(sender)) || self.authors().iter().any(|a| self.house.owns(a))
+    }
+
+    /// Distinct addresses in To and Cc together.
+    pub fn visible_recipients(&self) -> usize {
+        *self.visible.get_or_init(|| {
+            let shown = ["To", "Cc"].iter().flat_map(|name| self.message().mailboxes(name));
+            shown.map(|address| address.folded()).collect::<HashSet<_>>().len()
+        })
+    }
+
+    /// Distinct people of the envelope; a group is as many as it reaches.
+    pub fn recipients(&self) -> usize {
+        self.counted().people
+    }
+
+    /// Distinct addresses of the envelope that are not ours.
+    pub fn outside_recipients(&self) -> usize {
+        self.counted().outside
+    }
+
+    fn counted(&self) -> &Recipients {
+        self.recipients.get_or_init(|| {
+            let mut counted = Recipients::default();
+            for recipient in &self.submission.envelope.recipients {
+                let folded = recipient.address.folded();
+                let members = self.house.groups.iter().find(|group| group.is(&folded)).map_or(1, |group| group.members);
+                if counted.folded.insert(folded) {
+                    counted.people += members;
+                    counted.outside += usize::from(!self.house.owns(&recipient.address));
+                }
+            }
+            counted
+        })
+    }
+
+    /// The groups that are recipients of the envelope.
+    pub fn groups(&self) -> impl Iterator<Item = &'a Group> {
+        let folded = &self.counted().folded;
+        self.house.groups.iter().filter(move |group| folded.contains(group.folded()))
+    }
+
+    /// An automatic reply of one of our people (RFC 3834 5: `auto-replied`), not a report: it speaks in our name.
+    pub fn is_out_of_office(&self) -> bool {
+        *self.out_of_office.get_or_init(|| {
+            let replied = self.message().header("Auto-Submitted").is_some_and(|value| {
+                let word = value.split(';').next().unwrap_or_default();
+                word.trim().eq_ignore_ascii_case("auto-replied")
+            });
+            let root = &self.message().root().content_type;
+            replied && !root.is("multipart", "report") && root.media != "message" && self.author_is_ours()
+        })
+    }
+
+    /// Machine mail: scanned, never changed by notices or Bcc, never answered.
+    pub fn is_machine(&self) -> bool {
+        let sender = &self.submission.envelope.sender;
+        (sender.is_null() || self.message().is_automatic()) && !self.is_out_of_office()
+    }
+
+    /// Nobody would read an answer: a 550 would be silent loss.
+    pub fn is_unanswerable(&self) -> bool {
+        self.submission.envelope.sender.is_null() || self.is_machine()
+    }
+
+    /// The subject in lower case.
+    pub fn subject(&self) -> &str {
+        self.subject.get_or_init(|| self.message().header("Subject").unwrap_or_default().to_lowercase())
+    }
+
+    /// Of the parts that hold content (not multiparts, not another's message below message/rfc822): how many there
+    /// are and how many of them nobody but the recipient can read.
+    pub fn encrypted_parts(&self) -> (usize, usize) {
+        let parts = self.message().parts();
+        let is_encrypted = |id: &PartId, header: Option<crate::mail::Protection>| {
+            header.is_some_and(|protection| protection.is_encrypted())
+                || self.scan.protected.iter().any(|(part, protected)| part == id && protected.is_encrypted())
+        };
+        let (mut content, mut encrypted) = (0, 0);
+        for part in parts.iter().filter(|part| !part.is_multipart() && !part.enclosed) {
+            content += 1;
+            let mut above = Some(part);
+            while let Some(at) = above {
+                if is_encrypted(&at.id, at.protection) {
+                    encrypted += 1;
+                    break;
+                }
+                above = at.parent.and_then(|index| parts.get(index));
+            }
+        }
+        // What detectors found encrypted below an attachment (a member of an archive) is a part of its own.
+        let members = self
+            .scan
+            .protected
+            .iter()
+            .filter(|(id, protected)| protected.is_encrypted() && !parts.iter().any(|part| part.id == *id));
+        let members = members.count();
+        (content + members, encrypted + members)
+    }
+
+    /// Why parts could not be read, by whomever it was tried.
+    pub fn unread(&self) -> impl Iterator<Item = UnreadReason> {
+        self.scan.unread.iter().chain(self.message().unread()).map(|unread| unread.reason)
+    }
+
+    pub fn is_ambiguous(&self) -> bool {
+        !self.scan.ambiguous.is_empty() || !self.message().ambiguous().is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_within;
+
+    #[test]
+    fn a_domain_and_what_is_below_it() {
+        for (domain, within) in [
+            ("ours.example", true),
+            ("Ours.Example", true),
+            ("mail.ours.example", true),
+            ("notours.example", false),
+            ("ours.example.evil.example", false),
+            ("example", false),
+            ("é.ours.example", true),
+            ("éours.example", false),
+        ] {
+            assert_eq!(is_within(domain, "ours.example"), within, "{domain}");
+        }
+        assert!(is_within("BÜCHER.example", "bücher.example"));
+    }
+}

@@ -1,0 +1,7 @@
+//! Rules and policies as the administrator meets them: mistakes with their place, shipped rules with their proofs,
+//! coverage of the shipped policies.
+
+mod policy {
+    mod invalid;
+    mod shipped;
+}
