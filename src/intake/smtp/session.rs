@@ -41,7 +41,7 @@ pub(super) struct Session<C: Corridor> {
     name: Option<(String, bool)>,
     open: Option<Box<Open<C>>>,
     unheard: Option<Unheard<C>>,
-    /// MAIL was refused: what its client had already sent behind it is no error of the client's (RFC 2920 3.1).
+    /// MAIL was refused, or its transaction broke: what its client had already sent behind it is no error of the client's (RFC 2920 3.1).
     refused: bool,
     errors: u32,
     idle_commands: u32,
@@ -169,6 +169,7 @@ impl<C: Corridor> Session<C> {
         self.connection.reply(&greeting);
         loop {
             self.connection.flush().await.map_err(|_| End::Gone)?;
+            self.connection.shrink();
             let asked = Instant::now();
             // Until a whole line is here: a client that sends it byte by byte gets no more time for it.
             let first = loop {
@@ -355,6 +356,7 @@ impl<C: Corridor> Session<C> {
             batch.iter().for_each(|_| self.connection.reply(&try_later()));
             // Its answers are not to be trusted any more, those given before included.
             self.open = None;
+            self.refused = true;
             return;
         };
         // What the hop offers was perhaps learned only now.
