@@ -14,7 +14,7 @@ use tokio::{
 pub fn run(arguments: &Arguments) -> Result<u8, Failure> {
     let loaded = config::load(&opening::file(arguments)?).map_err(Failure::Configuration)?;
     log(arguments.json);
-    for remark in loaded.remarks() {
+    for remark in &loaded.remarks {
         tracing::warn!("{remark}");
     }
     let said = |error: &dyn std::fmt::Display| Failure::said(error.to_string());

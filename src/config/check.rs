@@ -176,7 +176,11 @@ impl Check<'_> {
             self.mistake(within.at.clone(), "`answer-within` is out of range", allowed);
         }
         for network in &peer.networks {
-            if let Some(cloud) = clouds::shared(&network.value) {
+            // What is wider than any organisation's own network was refused already.
+            let mut door = smtp::Settings::new(Vec::new(), "");
+            door.peers = vec![Peer::new(vec![network.value])];
+            let cloud = clouds::shared(&network.value).filter(|_| door.relay_risk().is_none());
+            if let Some(cloud) = cloud {
                 self.cloud(peer, network, cloud);
             }
         }

@@ -19,7 +19,7 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 
 /// Individual notices of holds to one sender in an hour; above it they are joined into one.
-const TOLD_AN_HOUR: u32 = 5;
+const TOLD_AN_HOUR: u64 = 5;
 
 impl Gateway {
     /// A retry of what was answered before, while that answer may not have been heard.

@@ -7,7 +7,7 @@ use crate::{
     delivery::{
         late::LateAnswers,
         notice::Notices,
-        outbox::{Outbox, Schedule},
+        outbox::Outbox,
         relay::{Relay, RelaySettings, TlsMode},
         report::Reporter,
     },
@@ -88,17 +88,11 @@ impl House {
 
         let (stop, stopped) = watch::channel(false);
         let door = Door::new(door_settings, gateway.clone(), keys);
-        let outbox = Arc::new(Outbox {
-            store,
-            relay,
-            reporter: Reporter { from: notices.from.clone(), hostname: settings.hostname.clone() },
-            seals: Seals::new(keys),
-            schedule: Schedule::default(),
-            wake: gateway.outbox.clone(),
-        });
+        let reporter = Reporter { from: notices.from.clone(), hostname: settings.hostname.clone() };
+        let outbox = Outbox::new(store, relay, Seals::new(keys), reporter, gateway.outbox.clone());
         let tasks = vec![
             tokio::spawn(door.serve(listeners, stopped.clone())),
-            tokio::spawn(outbox.run(stopping(stopped.clone()))),
+            tokio::spawn(outbox.run(stopped.clone())),
             tokio::spawn(super::housekeeping::run(gateway.clone(), stopped)),
         ];
         Ok(Self { gateway, file, stop, tasks, smtp: bound })
@@ -140,12 +134,6 @@ impl House {
         let _ = self.gateway.store.append(vec![event]).await;
         let _ = self.gateway.store.flush().await;
     }
-}
-
-/// Comes back when the house is closing.
-async fn stopping(mut stop: watch::Receiver<bool>) {
-    // An error is a house that is gone: closing too.
-    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 fn door(settings: &Settings, own_domains: &[String]) -> smtp::Settings {
