@@ -10,7 +10,7 @@ use super::Edit;
 use super::notice::{Expected, PartEdit};
 use super::recipients;
 use super::splice::{Splice, Splices};
-use crate::mail::{Message, Part, TransferEncoding, UnreadReason, check};
+use crate::mail::{Message, Part, TransferEncoding, check};
 use std::ops::Range;
 
 /// Above this size the parsers look at the skeleton.
@@ -152,6 +152,11 @@ fn middle(message: &Message, body: Range<usize>) -> Option<Splice> {
     Some(Splice { range: start..end, bytes: Vec::new() })
 }
 
+/// A panic of a parser that is not ours is a failed check, not a lost message.
+fn independent_tree(message: &Message) -> Option<Vec<check::Seen>> {
+    std::panic::catch_unwind(|| check::independent_tree(message)).ok().flatten()
+}
+
 /// The message (or its skeleton) before, and the splices that make what it is after.
 struct Comparison<'a> {
     intended: &'a Intended,
@@ -246,15 +251,13 @@ impl Comparison<'_> {
     }
 
     fn check_independently(&self, after: &Message) -> Result<(), &'static str> {
-        let beyond = |reason| matches!(reason, UnreadReason::TooDeep | UnreadReason::TooMany | UnreadReason::TooLarge);
-        if self.before.unread().iter().any(|unread| beyond(unread.reason)) {
-            // The independent parser has no limits, so it is not asked. A header edit does without: what it
+        let Some(old) = independent_tree(self.before) else {
+            // Beyond the limits within which it is asked, or too much for it. A header edit does without: what it
             // changed has been read back above.
-            return if self.intended.parts.is_empty() { Ok(()) } else { Err("a message beyond the limits of reading") };
-        }
-        let (Some(old), Some(new)) = (check::independent_tree(self.before), check::independent_tree(after)) else {
-            return Err("a message that the independent parser does not read");
+            let header_only = self.intended.parts.is_empty();
+            return if header_only { Ok(()) } else { Err("a message that the independent parser does not read") };
         };
+        let new = independent_tree(after).ok_or("the independent parser sees no message")?;
         let same = old.len() == new.len()
             && old.iter().zip(&new).all(|(old, new)| {
                 let glue = self.glue_at(old.body.end);
