@@ -271,3 +271,81 @@ impl Comparison<'_> {
         if same { Ok(()) } else { Err("the independent parser sees another message") }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mixed(text: &str, file_lines: usize) -> Message {
+        let file = format!("{}\r\n", "QUJD".repeat(19)).repeat(file_lines);
+        let message = format!(
+            "Subject: s\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n{text}\r\n--b\r\nContent-Type: \
+             application/pdf\r\nContent-Transfer-Encoding: base64\r\n\r\n{file}--b--\r\n"
+        );
+        Message::parse(message.into_bytes())
+    }
+
+    /// An edit of part 1 that puts `insert` at its end, and claims that it has `by` bytes.
+    fn intended(message: &Message, insert: &[u8], by: usize) -> Intended {
+        let end = message.parts()[1].body.end;
+        let part = PartEdit {
+            part: 1,
+            splices: Vec::new(),
+            fields_added: 0,
+            described: Default::default(),
+            expected: Expected::Grown { by },
+            glue: 0,
+            added: vec![0],
+        };
+        let splices = Splices::new(vec![Splice { range: end..end, bytes: insert.to_vec() }]).unwrap();
+        Intended { splices, parts: vec![part], fields: 2, promises: Vec::new() }
+    }
+
+    #[test]
+    fn what_an_edit_must_not_do_is_found() {
+        for lines in [3, 3000] {
+            let message = mixed("Hello", lines);
+            let check = |insert: &[u8], by: usize| {
+                let intended = intended(&message, insert, by);
+                let bytes = intended.splices.build(&message, 0..message.len());
+                intended.check(&message, &bytes)
+            };
+            assert_eq!(check(b" and notice", 11), Ok(()));
+            assert!(check(b" and notice", 10).is_err());
+            assert!(check(b"\r\n--b\r\n\r\nanother part", 23).is_err());
+            assert!(check(b"\r\n--b--\r\n", 9).is_err());
+        }
+    }
+
+    #[test]
+    fn bytes_that_were_not_intended_are_found() {
+        for lines in [3, 3000] {
+            let message = mixed("Hello", lines);
+            let intended = || intended(&message, b"x", 1);
+            let right = intended().splices.build(&message, 0..message.len());
+            for at in [0, right.len() / 2, right.len() - 1] {
+                let mut wrong = right.clone();
+                wrong[at] ^= 1;
+                assert_eq!(intended().check(&message, &wrong), Err("other bytes than intended"));
+            }
+            assert!(intended().check(&message, &right[..right.len() - 1]).is_err());
+        }
+    }
+
+    #[test]
+    fn a_broken_promise_is_found() {
+        let message = Message::parse(b"Subject: s\r\nX-A: 1\r\n\r\nHi\r\n".to_vec());
+        let promise = |promise| Intended {
+            splices: Splices::new(Vec::new()).unwrap(),
+            parts: Vec::new(),
+            fields: 2,
+            promises: vec![promise],
+        };
+        let bytes = message.read(0..message.len()).into_owned();
+        let is = |value: &str| Promise::Is { name: "x-a".into(), value: value.into() };
+        assert_eq!(promise(is("1")).check(&message, &bytes), Ok(()));
+        assert!(promise(is("2")).check(&message, &bytes).is_err());
+        assert!(promise(Promise::Absent { name: "X-A".into() }).check(&message, &bytes).is_err());
+        assert!(promise(Promise::Tagged { tag: "[t]".into() }).check(&message, &bytes).is_err());
+    }
+}
