@@ -56,10 +56,10 @@ impl Corridor for Gateway {
             return self.pass(submission, upstream, answer_by).await;
         }
         let scan = self.scanners.scan(&loaded.detectors, &submission).await;
-        let facts = self.store.facts(policy::fact_query(&submission)).await;
+        let facts = self.store.facts(FactQuery::of(&submission.message)).await;
         let verdict = policy::judge(&submission, &scan, &facts, &loaded.ruleset);
         let made = self.scanners.make(&submission, &verdict).await;
-        let verdict = carry::with_fallbacks(verdict, &made);
+        let verdict = verdict.with_fallbacks(&made);
         match (verdict.cannot_tell, verdict.disposition()) {
             (Some(reason), _) => self.cannot_tell(&submission, reason).await,
             (None, Disposition::Relay) => self.relay(submission, upstream, verdict, made, answer_by).await,

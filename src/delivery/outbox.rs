@@ -273,3 +273,72 @@ impl<'a> Told<'a> {
         delivered.into_iter().chain(failed).map(event).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::{Address, Envelope, ReversePath, SubmissionId};
+
+    const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
+
+    fn schedule() -> Schedule {
+        Schedule { now: || NOW, ..Schedule::default() }
+    }
+
+    fn leased(kind: ItemKind, attempts: u32, tried_for: Duration) -> Leased {
+        let path = |text| ForwardPath { address: Address::parse(text).expect("an address"), parameters: Vec::new() };
+        let sender = ReversePath { address: Address::parse("ann@ours.example").ok(), parameters: Vec::new() };
+        let recipients = vec![path("a@else.example"), path("b@else.example"), path("c@else.example")];
+        let envelope = Envelope { sender, recipients };
+        let content = b"Subject: x\r\n\r\ny\r\n".to_vec();
+        let item = OutboxItem { id: SubmissionId::fresh(), case: SubmissionId::fresh(), kind, envelope, content };
+        Leased { item, attempts, first_tried: NOW - tried_for, epoch: 1 }
+    }
+
+    fn conclude(leased: &Leased, codes: Option<[u16; 3]>) -> Ended {
+        let outcomes = codes.ok_or(Unreachable).map(|codes| {
+            let recipients = leased.item.envelope.recipients.iter().cloned();
+            let outcome = |(recipient, code)| RecipientOutcome { recipient, reply: Reply::plain(code, "text") };
+            recipients.zip(codes).map(outcome).collect()
+        });
+        let from = Address::parse("outgate@ours.example").expect("an address");
+        schedule().conclude(leased, outcomes, true, &Reporter { from, hostname: "gate.example".into() })
+    }
+
+    #[test]
+    fn waits_grow_and_then_stay() {
+        let minutes: Vec<_> = (0..8).map(|attempts| schedule().wait(attempts).as_secs() / 60).collect();
+        assert_eq!(minutes, [1, 2, 5, 10, 30, 60, 60, 60]);
+    }
+
+    #[test]
+    fn what_an_attempt_comes_to() {
+        let day = Duration::from_secs(24 * 3600);
+        // Codes, tried for, then: recipients that remain, reports, case, events.
+        let table = [
+            (Some([250, 250, 250]), day, 0, 0, Some(State::Delivered), 1),
+            (Some([250, 550, 250]), day, 0, 1, Some(State::DeliveryFailed), 2),
+            (Some([550, 550, 550]), day, 0, 1, Some(State::DeliveryFailed), 1),
+            (Some([250, 451, 250]), day, 1, 0, None, 1),
+            (Some([451, 550, 250]), day, 1, 1, Some(State::DeliveryFailed), 2),
+            (Some([451, 452, 450]), day, 3, 0, None, 0),
+            (Some([250, 451, 250]), 6 * day, 0, 1, Some(State::DeliveryFailed), 2),
+            (None, day, 3, 0, None, 0),
+            (None, 6 * day, 0, 1, Some(State::DeliveryFailed), 1),
+        ];
+        for (codes, tried_for, remain, reports, case, events) in table {
+            let ended = conclude(&leased(ItemKind::Release, 2, tried_for), codes);
+            let remaining = match &ended.attempt {
+                Attempt::Done => 0,
+                Attempt::Again { at, remaining } => {
+                    assert_eq!(*at - NOW, Duration::from_secs(300));
+                    remaining.len()
+                }
+            };
+            let found = (remaining, ended.reports.len(), ended.case, ended.events.len());
+            assert_eq!(found, (remain, reports, case, events), "{codes:?}");
+            let notice = conclude(&leased(ItemKind::Notice, 2, tried_for), codes);
+            assert_eq!(notice.case, None, "a notice moves no case");
+        }
+    }
+}

@@ -299,3 +299,166 @@ fn date(at: OffsetDateTime) -> String {
     // Fails only for years that RFC 2822 cannot write.
     at.format(&Rfc2822).unwrap_or_else(|_| "Thu, 01 Jan 1970 00:00:00 +0000".into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mail_parser::{MessageParser, MimeHeaders};
+    use proptest::prelude::*;
+
+    const AT: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
+
+    fn address(text: &str) -> Address {
+        Address::parse(text).expect("an address")
+    }
+
+    fn recipient(text: &str, parameters: &[&str]) -> ForwardPath {
+        let parameters = parameters.iter().map(|written| Parameter::new(*written)).collect();
+        ForwardPath { address: address(text), parameters }
+    }
+
+    fn item(sender: Option<&str>, parameters: &[&str], content: &[u8]) -> OutboxItem {
+        let parameters = parameters.iter().map(|written| Parameter::new(*written)).collect();
+        let sender = ReversePath { address: sender.map(address), parameters };
+        let envelope = Envelope { sender, recipients: Vec::new() };
+        let (id, case) = (SubmissionId::fresh(), SubmissionId::fresh());
+        OutboxItem { id, case, kind: ItemKind::Release, envelope, content: content.to_vec() }
+    }
+
+    fn reporter() -> Reporter {
+        Reporter { from: address("outgate@ours.example"), hostname: "gate.ours.example".into() }
+    }
+
+    fn write(item: &OutboxItem, reported: &[Reported<'_>]) -> Option<OutboxItem> {
+        reporter().write(item, reported, AT, AT + time::Duration::DAY)
+    }
+
+    const CONTENT: &[u8] = b"Received: x\r\nMessage-ID:\r\n <one@ours.example>\r\nSubject: hi\r\n\r\nsecret body\r\n";
+
+    #[test]
+    fn a_failure_is_told_in_words_and_fields() {
+        let item = item(Some("ann@ours.example"), &["ENVID=a+2Bb"], CONTENT);
+        let bob = recipient("bob@else.example", &["ORCPT=rfc822;bob+2Bx@old.example"]);
+        let cat = recipient("cat@else.example", &["NOTIFY=NEVER"]);
+        let reply = Reply::new(550, (5, 1, 1), "no such user\nreally");
+        let reported = [
+            Reported { recipient: &bob, fate: Fate::Failed, reply: Some(&reply) },
+            Reported { recipient: &cat, fate: Fate::Failed, reply: Some(&reply) },
+        ];
+        let report = write(&item, &reported).expect("a report");
+        assert_eq!((report.case, report.kind), (item.case, ItemKind::Report));
+        assert!(report.envelope.sender.is_null() && report.envelope.sender.parameters.is_empty());
+        assert_eq!(report.envelope.recipients, [recipient("ann@ours.example", &[])]);
+        assert!(!memmem::find(&report.content, b"secret body").is_some_and(|_| true));
+
+        let message = MessageParser::default().parse(&report.content).expect("a message");
+        let kind = message.content_type().expect("a type");
+        assert_eq!((kind.c_type.as_ref(), kind.c_subtype.as_deref()), ("multipart", Some("report")));
+        assert_eq!(kind.attribute("report-type"), Some("delivery-status"));
+        assert_eq!(message.header_raw("Auto-Submitted").map(str::trim), Some("auto-replied"));
+        assert_eq!(message.header_raw("In-Reply-To").map(str::trim), Some("<one@ours.example>"));
+        assert_eq!(message.parts.len(), 4);
+        let text = std::str::from_utf8(message.parts[1].contents()).expect("text");
+        assert!(text.contains("bob@else.example") && text.contains("no such user"), "{text}");
+        assert!(!text.contains("cat@"), "nobody asked to hear of that one");
+        let status = "Reporting-MTA: dns; gate.ours.example\r\n\
+            Original-Envelope-Id: a+b\r\n\
+            Arrival-Date: Thu, 01 Jan 1970 00:00:00 +0000\r\n\
+            \r\n\
+            Original-Recipient: rfc822; bob+x@old.example\r\n\
+            Final-Recipient: rfc822; bob@else.example\r\n\
+            Action: failed\r\n\
+            Status: 5.1.1\r\n\
+            Diagnostic-Code: smtp; 550 5.1.1 no such user\r\n really\r\n\
+            Last-Attempt-Date: Fri, 02 Jan 1970 00:00:00 +0000";
+        let written = std::str::from_utf8(message.parts[2].contents()).expect("fields");
+        assert_eq!(written.trim_end(), status);
+        let header = std::str::from_utf8(message.parts[3].contents()).expect("a header");
+        assert_eq!(header.trim_end(), "Received: x\r\nMessage-ID:\r\n <one@ours.example>\r\nSubject: hi");
+    }
+
+    #[test]
+    fn who_wants_to_hear() {
+        let table = [
+            (Fate::Failed, &[][..], true),
+            (Fate::Failed, &["NOTIFY=NEVER"], false),
+            (Fate::Failed, &["notify=Failure,DELAY"], true),
+            (Fate::Failed, &["NOTIFY=SUCCESS"], false),
+            (Fate::Expired, &["NOTIFY=SUCCESS"], false),
+            (Fate::Expired, &[], true),
+            (Fate::Relayed, &[], false),
+            (Fate::Relayed, &["NOTIFY=FAILURE"], false),
+            (Fate::Relayed, &["NOTIFY=success,failure"], true),
+        ];
+        for (fate, parameters, wanted) in table {
+            let bob = recipient("bob@else.example", parameters);
+            let reported = [Reported { recipient: &bob, fate, reply: None }];
+            assert_eq!(
+                write(&item(Some("a@ours.example"), &[], CONTENT), &reported).is_some(),
+                wanted,
+                "{parameters:?}"
+            );
+            assert!(write(&item(None, &[], CONTENT), &reported).is_none(), "never to the null sender");
+        }
+    }
+
+    #[test]
+    fn status_codes_fit_the_fate() {
+        let bob = recipient("bob@else.example", &[]);
+        let later = Reply::new(451, (4, 7, 1), "later");
+        let plain = Reply::plain(554, "no");
+        let queued = Reply::new(250, (2, 6, 0), "queued");
+        for (fate, reply, status) in [
+            (Fate::Failed, Some(&plain), "5.0.0"),
+            (Fate::Expired, Some(&later), "5.4.7"),
+            (Fate::Expired, None, "5.4.7"),
+            (Fate::Relayed, Some(&queued), "2.6.0"),
+        ] {
+            assert_eq!(Reported { recipient: &bob, fate, reply }.status(), status);
+        }
+    }
+
+    #[test]
+    fn other_scripts_travel_in_seven_bits_except_the_senders_own_address() {
+        let utf8 = "Subject: gr\u{fc}n\r\n\r\nx\r\n".as_bytes();
+        let bob = recipient("gr\u{fc}n@else.example", &[]);
+        let reported = [Reported { recipient: &bob, fate: Fate::Expired, reply: None }];
+        let plain = write(&item(Some("ann@ours.example"), &[], utf8), &reported).expect("a report");
+        assert!(plain.content.is_ascii());
+        assert!(memmem::find(&plain.content, b"Final-Recipient: utf-8; gr\\x{FC}n@else.example\r\n").is_some());
+        let message = MessageParser::default().parse(&plain.content).expect("a message");
+        assert_eq!(message.parts[3].contents(), "Subject: gr\u{fc}n\r\n".as_bytes());
+        assert!(plain.envelope.sender.parameters.is_empty());
+
+        let own = write(&item(Some("gr\u{fc}n@ours.example"), &[], utf8), &reported).expect("a report");
+        assert!(own.envelope.sender.smtputf8() && own.envelope.sender.eight_bit());
+    }
+
+    proptest! {
+        #[test]
+        fn hostile_words_add_no_line(
+            envid in "[ -~]{0,20}(\\+0D\\+0A|\\+0d|\\+00)?[ -~]{0,20}",
+            said in "\\PC{0,30}[\r\n]{0,2}\\PC{0,30}",
+            header in "Message-ID: <[ -~\r\n\t]{0,40}>\r\n",
+        ) {
+            let fields = |item: &OutboxItem, reply: &Reply| -> Vec<String> {
+                let bob = recipient("bob@else.example", &[]);
+                let reported = [Reported { recipient: &bob, fate: Fate::Failed, reply: Some(reply) }];
+                let report = write(item, &reported).expect("a report");
+                let text = String::from_utf8(report.content).expect("text");
+                let (head, body) = text.split_once("\r\n\r\n").expect("a header");
+                let status = body.split("message/delivery-status\r\n\r\n").nth(1).expect("a status");
+                let status = status.split("\r\n--").next().expect("an end");
+                let lines = head.lines().chain(status.lines()).filter(|line| !line.starts_with(' '));
+                lines.map(|line| line.split(':').next().unwrap_or_default().to_string())
+                    .filter(|name| !["In-Reply-To", "References", "Original-Envelope-Id"].contains(&name.as_str()))
+                    .collect()
+            };
+            let calm = fields(&item(Some("ann@ours.example"), &[], CONTENT), &Reply::plain(550, "no"));
+            let content = format!("{header}\r\nbody\r\n");
+            let envid = format!("ENVID={envid}");
+            let hostile = item(Some("ann@ours.example"), &[&envid], content.as_bytes());
+            prop_assert_eq!(fields(&hostile, &Reply::plain(550, &said)), calm);
+        }
+    }
+}

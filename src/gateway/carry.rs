@@ -10,10 +10,7 @@ use crate::{
     },
     intake::{Answer, RetryBook, RetryKey, Submission},
     mail::{Message, SubmissionId, wire::Reply},
-    policy::{
-        self, Category, Disposition, FactQuery, Fallback, Ground, Mode, Verdict,
-        planned::{Made, Unmade},
-    },
+    policy::{Disposition, FactQuery, Mode, Verdict, planned::Made},
     quarantine::{CaseStore, Letter, NewCase, NoticeWriter},
     store::Entry,
 };
@@ -235,35 +232,12 @@ impl HandedOn {
 
 /// The message's own id, its thread and those who see each other in it.
 fn thread_of(message: &Message) -> (String, FactQuery) {
-    (message.header("Message-ID").unwrap_or_default(), policy::fact_query(message))
+    (message.header("Message-ID").unwrap_or_default(), FactQuery::of(message))
 }
 
 /// A verdict that an auditor will ask about: something was found, or could not be read.
 fn rests_on_findings(verdict: &Verdict) -> bool {
     verdict.grounds.iter().any(|ground| !ground.findings.is_empty())
-}
-
-/// What an edit that cannot be made changes in the verdict: its rule's fallback, with the reason as a ground.
-pub(super) fn with_fallbacks(mut verdict: Verdict, made: &Made) -> Verdict {
-    let Some(worst) = made.worst() else { return verdict };
-    let disposition = match worst.fallback {
-        Fallback::Relay => return verdict,
-        Fallback::Return => Disposition::Return,
-        Fallback::Hold => Disposition::Hold,
-    };
-    for consignment in &mut verdict.consignments {
-        consignment.disposition = consignment.disposition.max(disposition);
-    }
-    if let Some(ground) = verdict.grounds.iter_mut().find(|ground| ground.rule == worst.rule) {
-        fall_back(ground, worst, disposition);
-    }
-    verdict
-}
-
-fn fall_back(ground: &mut Ground, worst: &Unmade, disposition: Disposition) {
-    ground.disposition = disposition;
-    ground.category.get_or_insert(Category::Technical);
-    ground.advice = format!("The message could not be changed as the policy asks ({}).", worst.failure).into();
 }
 
 /// The text of a 550: the rule in plain words, the clause, the advice, our number. One line each; the reply writer

@@ -1,6 +1,6 @@
 //! Edits as a verdict plans them: each with the rule that wants it and what happens when it cannot be made.
 
-use super::Fallback;
+use super::{Category, Disposition, Fallback, Ground, Verdict};
 use crate::mail::{
     Edit, Message,
     edit::{self, Applied, EditFailure, Transport},
@@ -71,4 +71,29 @@ pub fn make(message: &Message, planned: &[PlannedEdit], transport: Transport) ->
         }
     }
     Made { applied: None, unmade }
+}
+
+impl Verdict {
+    /// What edits that could not be made change: the rule's fallback, with the reason as the ground's advice.
+    pub fn with_fallbacks(mut self, made: &Made) -> Self {
+        let Some(worst) = made.worst() else { return self };
+        let disposition = match worst.fallback {
+            Fallback::Relay => return self,
+            Fallback::Return => Disposition::Return,
+            Fallback::Hold => Disposition::Hold,
+        };
+        for consignment in &mut self.consignments {
+            consignment.disposition = consignment.disposition.max(disposition);
+        }
+        if let Some(ground) = self.grounds.iter_mut().find(|ground| ground.rule == worst.rule) {
+            fall_back(ground, worst, disposition);
+        }
+        self
+    }
+}
+
+fn fall_back(ground: &mut Ground, worst: &Unmade, disposition: Disposition) {
+    ground.disposition = disposition;
+    ground.category.get_or_insert(Category::Technical);
+    ground.advice = format!("The message could not be changed as the policy asks ({}).", worst.failure).into();
 }

@@ -37,7 +37,7 @@ impl CaseStore for Store {
         let files: Vec<String> = std::iter::once(held.message.clone())
             .chain(held.outbox.iter().filter_map(|item| item.blob.clone()))
             .collect();
-        let reply = Reply::new(250, (2, 0, 0), &format!("{id} taken"));
+        let reply = Reply::new(250, (2, 0, 0), &format!("Taken as {id}"));
         let record = self.inner.new_record(retry, reply, Standing::Open);
         let outcome = self.inner.submit(events, Some(record), Vec::new(), Some(Act::Hold(Box::new(held)))).await;
         self.inner.tidy(outcome, files).await.map(drop).map_err(|_| StoreDown)

@@ -178,7 +178,7 @@ impl Writer {
     }
 
     async fn transact(&mut self, batch: &[Job], settled: &[i64]) -> Result<Vec<Result<Acted, CaseError>>, sqlx::Error> {
-        sqlx::query("BEGIN IMMEDIATE").execute(&mut self.db).await?;
+        let head = self.begin().await?;
         let mut outcomes = Vec::with_capacity(batch.len());
         for job in batch {
             outcomes.push(match &job.act {
@@ -192,30 +192,71 @@ impl Writer {
             events.push(if events.is_empty() { b'[' } else { b',' });
             events.extend_from_slice(&job.events);
         }
-        let retry: Vec<&NewRecord> = done().filter_map(|job| job.retry.as_ref()).collect();
-        let thread: Vec<&ThreadRow> = done().flat_map(|job| &job.thread).collect();
         if !events.is_empty() {
             events.push(b']');
-            self.append(events).await?;
-        }
-        if !retry.is_empty() {
-            self.insert_retry(&retry).await?;
-        }
-        if !thread.is_empty() {
-            self.insert_thread(&thread).await?;
-        }
-        if !settled.is_empty() {
-            sqlx::query("DELETE FROM retry WHERE serial IN (SELECT value FROM json_each(?1))")
-                .bind(serde_json::to_string(settled).expect("numbers fit into JSON"))
-                .execute(&mut self.db)
-                .await?;
         }
         if !self.health.is_well() && batch.is_empty() {
             // Whether there is room again shows only in a write.
             sqlx::query("UPDATE meta SET value = value WHERE name = 'node'").execute(&mut self.db).await?;
         }
-        sqlx::query("COMMIT").execute(&mut self.db).await?;
+        let link = (!events.is_empty()).then(|| Link::forge(&self.book, &self.node, head, events));
+        let retry: Vec<&NewRecord> = done().filter_map(|job| job.retry.as_ref()).collect();
+        let thread: Vec<&ThreadRow> = done().flat_map(|job| &job.thread).collect();
+        self.end(link, &retry, &thread, settled).await?;
         Ok(outcomes)
+    }
+
+    /// Takes the write lock and reads the book's head behind it.
+    async fn begin(&mut self) -> Result<Head, sqlx::Error> {
+        let begin = sqlx::query("BEGIN IMMEDIATE; SELECT number, mac FROM link ORDER BY number DESC LIMIT 1");
+        let Some(row) = begin.fetch_optional(&mut self.db).await? else { return Ok(Head::EMPTY) };
+        let mac: &[u8] = row.try_get(1)?;
+        let mac = mac.try_into().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+        Ok(Head { number: row.try_get::<i64, _>(0)? as u64, mac })
+    }
+
+    /// All that a batch of plain messages writes, and the commit, in one call: each call to the database's thread
+    /// costs as much as several statements. Places without numbers, since sqlx counts on over all statements. Rows come as JSON arrays of arrays; an empty array is no row.
+    async fn end(
+        &mut self,
+        link: Option<Link>,
+        retry: &[&NewRecord],
+        thread: &[&ThreadRow],
+        settled: &[i64],
+    ) -> Result<(), sqlx::Error> {
+        let seen = now();
+        let retry = json_rows(retry, |row, record| {
+            write!(row, "[{},\"{}\",\"{}\",{}]", record.serial, hex(&record.key.0), hex(&record.sealed), record.at)
+        });
+        let thread = json_rows(thread, |text, row| {
+            write!(text, "[\"{}\",\"{}\",{seen}]", hex(&row.message), hex(&row.addresses))
+        });
+        let settled = json_rows(settled, |text, serial| write!(text, "{serial}"));
+        let (number, node, previous, events, mac) = match link {
+            Some(link) => (Some(link.number as i64), link.node, link.previous, link.events, link.mac),
+            None => Default::default(),
+        };
+        sqlx::query(
+            "INSERT INTO link (number, node, previous, events, mac) SELECT ?, ?, ?, ?, ? WHERE ? IS NOT NULL;
+             INSERT INTO retry (serial, key, reply, at)
+                 SELECT value ->> 0, unhex(value ->> 1), unhex(value ->> 2), value ->> 3 FROM json_each(?);
+             DELETE FROM retry WHERE serial IN (SELECT value FROM json_each(?));
+             INSERT OR REPLACE INTO thread (message, addresses, seen)
+                 SELECT unhex(value ->> 0), unhex(value ->> 1), value ->> 2 FROM json_each(?);
+             COMMIT",
+        )
+        .bind(number)
+        .bind(node)
+        .bind(previous)
+        .bind(events)
+        .bind(mac)
+        .bind(number)
+        .bind(retry)
+        .bind(settled)
+        .bind(thread)
+        .execute(&mut self.db)
+        .await?;
+        Ok(())
     }
 
     async fn act(&mut self, act: &Act) -> Result<Result<Acted, CaseError>, sqlx::Error> {
@@ -230,56 +271,6 @@ impl Writer {
         };
         sqlx::query("RELEASE act").execute(&mut self.db).await?;
         Ok(outcome)
-    }
-
-    async fn append(&mut self, events: Vec<u8>) -> Result<(), sqlx::Error> {
-        let newest = sqlx::query("SELECT number, mac FROM link ORDER BY number DESC LIMIT 1");
-        let head = match newest.fetch_optional(&mut self.db).await? {
-            None => Head::EMPTY,
-            Some(row) => Head {
-                number: row.try_get::<i64, _>(0)? as u64,
-                mac: row.try_get::<&[u8], _>(1)?.try_into().map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
-            },
-        };
-        let link = Link::forge(&self.book, &self.node, head, events);
-        sqlx::query("INSERT INTO link (number, node, previous, events, mac) VALUES (?1, ?2, ?3, ?4, ?5)")
-            .bind(link.number as i64)
-            .bind(link.node)
-            .bind(link.previous)
-            .bind(link.events)
-            .bind(link.mac)
-            .execute(&mut self.db)
-            .await?;
-        Ok(())
-    }
-
-    /// All records of a batch in one statement, as a JSON array of arrays.
-    async fn insert_retry(&mut self, records: &[&NewRecord]) -> Result<(), sqlx::Error> {
-        let rows = json_rows(records, |row, record| {
-            write!(row, "[{},\"{}\",\"{}\",{}]", record.serial, hex(&record.key.0), hex(&record.sealed), record.at)
-        });
-        sqlx::query(
-            "INSERT INTO retry (serial, key, reply, at)
-             SELECT value ->> 0, unhex(value ->> 1), unhex(value ->> 2), value ->> 3 FROM json_each(?1)",
-        )
-        .bind(rows)
-        .execute(&mut self.db)
-        .await?;
-        Ok(())
-    }
-
-    async fn insert_thread(&mut self, rows: &[&ThreadRow]) -> Result<(), sqlx::Error> {
-        let seen = now();
-        let rows =
-            json_rows(rows, |text, row| write!(text, "[\"{}\",\"{}\",{seen}]", hex(&row.message), hex(&row.addresses)));
-        sqlx::query(
-            "INSERT OR REPLACE INTO thread (message, addresses, seen)
-             SELECT unhex(value ->> 0), unhex(value ->> 1), value ->> 2 FROM json_each(?1)",
-        )
-        .bind(rows)
-        .execute(&mut self.db)
-        .await?;
-        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod faults;
 mod hop;
+mod outbox;
 mod paths;
 mod tls;
 

@@ -59,7 +59,7 @@ impl Vocabulary {
     /// The nearest word decides.
     fn of_surroundings(&self, text: &[u8], number: &Range<usize>, within: Range<usize>) -> Evidence {
         let from = number.start.saturating_sub(BEFORE).max(within.start);
-        let to = (number.end + AFTER).min(within.end).max(number.end);
+        let to = end_of_sentence(text, number.end, (number.end + AFTER).min(within.end).max(number.end));
         let before =
             self.matches(&text[from..number.start], from).map(|(at, good)| (number.start - at.end, good, BEFORE));
         let after =
@@ -83,6 +83,16 @@ impl Vocabulary {
             .filter(move |(range, _)| whole(range))
             .map(move |(range, speaks_for)| (range.start + offset..range.end + offset, speaks_for))
     }
+}
+
+/// What follows behind the end of the sentence speaks of something else.
+fn end_of_sentence(text: &[u8], from: usize, to: usize) -> usize {
+    let ends = |at: &usize| match text[*at] {
+        b'.' | b'?' | b'!' => text.get(at + 1).is_none_or(u8::is_ascii_whitespace),
+        b'\n' => text.get(at + 1).is_some_and(|byte| matches!(byte, b'\n' | b'\r')),
+        _ => false,
+    };
+    (from..to).find(ends).unwrap_or(to)
 }
 
 /// Rows and columns in plain text. Remembers the table it saw last, so that a long one is read once.
@@ -175,7 +185,10 @@ fn cell(text: &[u8], row: Range<usize>, delimiter: u8, column: usize) -> Option<
     }
     let end =
         text[start..].iter().position(|byte| *byte == delimiter || *byte == b'\n').map_or(text.len(), |at| start + at);
-    (end - start <= LONGEST_HEADING).then_some(start..end)
+    let heading = &text[start..end];
+    // A sentence with a comma in it is no row.
+    let is_heading = heading.len() <= LONGEST_HEADING && !heading.iter().any(u8::is_ascii_digit);
+    is_heading.then_some(start..end)
 }
 
 #[cfg(test)]
@@ -194,6 +207,7 @@ mod tests {
         assert_eq!(evidence("goods 7"), Evidence::Nothing, "whole words only");
         assert_eq!(evidence("good bad 7"), Evidence::Against);
         assert_eq!(evidence("bad x 7 good"), Evidence::For(1.0 - 2.0 / 160.0));
+        assert_eq!(evidence("good; 7. Bad"), Evidence::For(1.0 - 2.0 / 160.0), "another sentence");
         assert!(matches!(evidence("bad good 7"), Evidence::For(closeness) if closeness > 0.9));
         assert_eq!(evidence(&format!("good {} 7", "x ".repeat(60))), Evidence::Nothing, "too far");
     }

@@ -8,7 +8,7 @@ pub(super) fn vocabulary() -> Vocabulary {
         &[
             "national insurance",
             "national insurance number",
-            "nat ins",
+            "insurance number", "insurance no", "nat ins",
             "n.i. number",
             "ni number",
             "ni no",

@@ -105,7 +105,8 @@ fn spaced(text: &[u8], start: usize) -> Option<Range<usize>> {
     (end - start > 4).then_some(start..end)
 }
 
-/// A run with signs, digits or drawn-out letters among its letters.
+/// A run with signs, digits or drawn-out letters among its letters. Two or more digits only at the end are a number
+/// (a postcode, a room), not a spelling.
 fn run(text: &[u8], range: Range<usize>, matcher: &Matcher, starred: &Starred, found: &mut impl FnMut(Match)) {
     let beside = |at: usize| text.get(at).is_some_and(|byte| byte.is_ascii_digit() || *byte >= 0x80);
     if range.len() > LONGEST_RUN || (range.start > 0 && beside(range.start - 1)) || beside(range.end) {
@@ -115,7 +116,9 @@ fn run(text: &[u8], range: Range<usize>, matcher: &Matcher, starred: &Starred, f
     let run = &text[start..end];
     let letters = run.iter().filter(|byte| byte.is_ascii_lowercase()).count();
     let stars = memchr::memchr_iter(b'*', run).count();
-    if run.len() < SHORTEST || letters * 2 < run.len() {
+    let trailing = run.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let is_numbered = trailing > 1 && trailing + letters == run.len();
+    if run.len() < SHORTEST || letters * 2 < run.len() || is_numbered {
         return;
     }
     if stars > 0 {

@@ -238,8 +238,7 @@ impl<'m> Body<'m> {
         let line = &before[memchr::memrchr(b'\n', before).map_or(0, |at| at + 1)..];
         let mut bytes = Vec::with_capacity(insert.len() * 5 / 4);
         let mut column = line.len();
-        let dangling = line.trim_ascii_end().ends_with(b"=")
-            && memchr::memchr(b'=', line) == Some(line.trim_ascii_end().len() - 1);
+        let dangling = line.trim_ascii_end().ends_with(b"=");
         if dangling {
             // The line break behind it belonged to the boundary: now the soft break has its own.
             bytes.extend_from_slice(self.newline);

@@ -81,6 +81,12 @@ fn longest_word(text: &str) -> Option<String> {
 mod tests {
     use super::*;
 
+    fn shown(text: &str) -> Text {
+        let mut shown = Text::default();
+        shown.push_verbatim(text, 0);
+        shown
+    }
+
     fn wanted(plain: &str, html: &str) -> Wanted {
         Wanted::new(&Notice { name: "n".into(), plain: plain.into(), html: html.into() })
     }
@@ -91,16 +97,16 @@ mod tests {
             "This email is confidential.\n\nPlease delete it.",
             "<p>This email is <b>confidential</b>. Please delete&nbsp;it.",
         );
-        let text = Text { text: "Hello\n* This email is\nconfidential. Please  delete it.".into(), ..Text::default() };
+        let text = shown("Hello\n* This email is\nconfidential. Please  delete it.");
         assert!(wanted.stands_in(&text));
-        let text = Text { text: "This email is confidential. Please do not delete it.".into(), ..Text::default() };
+        let text = shown("This email is confidential. Please do not delete it.");
         assert!(!wanted.stands_in(&text));
     }
 
     #[test]
     fn quoted_does_not_count() {
         let wanted = wanted("Confidential notice", "");
-        let mut text = Text { text: "Hello\n> Confidential notice\n".into(), ..Text::default() };
+        let mut text = shown("Hello\n> Confidential notice\n");
         text.set_zones(vec![(0..6, Zone::Own), (6..28, Zone::Quoted)]);
         assert!(!wanted.stands_in(&text));
         text.set_zones(vec![(0..6, Zone::Own), (6..28, Zone::Signature)]);

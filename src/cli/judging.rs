@@ -1,0 +1,144 @@
+//! One file judged as the service would judge it, without sending: what `check` and `rules explain` share.
+
+use super::Failure;
+use crate::{
+    config::Loaded,
+    detect::Scan,
+    intake::{RetryKey, Submission, smtp::leading_trace},
+    mail::{
+        Address, Certainty, Door, Envelope, ForwardPath, Message, Origin, ReversePath, SubmissionId, User, edit::Transport,
+    },
+    policy::{
+        self, Disposition, Facts, Verdict,
+        planned::{self, Made},
+    },
+};
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr},
+    path::Path,
+    time::Duration,
+};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+/// The envelope and the circumstances as the command line gives them.
+#[derive(Default)]
+pub struct Circumstances<'a> {
+    /// None: the address in From.
+    pub from: Option<&'a str>,
+    /// Empty: the addresses in To, Cc and Bcc.
+    pub to: &'a [String],
+    pub user: Option<&'a str>,
+    pub client: Option<IpAddr>,
+    pub now: Option<&'a str>,
+}
+
+/// A file, judged.
+pub struct Judged {
+    pub submission: Submission,
+    pub scan: Scan,
+    pub facts: Facts,
+    pub verdict: Verdict,
+    pub made: Made,
+    pub incoming: bool,
+}
+
+/// Larger files are no messages that could come through a door.
+const LARGEST: u64 = 64 << 20;
+
+pub fn judge(loaded: &Loaded, file: &Path, circumstances: &Circumstances<'_>) -> Result<Judged, Failure> {
+    let submission = submission(file, circumstances)?;
+    let scan = loaded.detectors.scan(&submission.message);
+    let facts = Facts::unknown_past(submission.received_at);
+    let incoming = policy::is_incoming(&submission, &loaded.ruleset);
+    let mut verdict = policy::judge(&submission, &scan, &facts, &loaded.ruleset);
+    if incoming {
+        verdict.grounds.clear();
+        verdict.almost.clear();
+        for consignment in &mut verdict.consignments {
+            consignment.edits.clear();
+            consignment.disposition = Disposition::Relay;
+        }
+    }
+    let edits: Vec<_> = verdict.consignments.iter().flat_map(|consignment| consignment.edits.clone()).collect();
+    let transport = Transport { smtputf8: submission.envelope.sender.smtputf8() };
+    let made = planned::make(&submission.message, &edits, transport);
+    let verdict = verdict.with_fallbacks(&made);
+    Ok(Judged { submission, scan, facts, verdict, made, incoming })
+}
+
+/// The message of a file as if it were handed in now.
+fn submission(file: &Path, circumstances: &Circumstances<'_>) -> Result<Submission, Failure> {
+    let in_file = |what: &dyn std::fmt::Display| Failure::said(format!("{}: {what}", file.display()));
+    let size = fs::metadata(file).map_err(|error| in_file(&error))?.len();
+    if size > LARGEST {
+        return Err(in_file(&"larger than any message that a door takes"));
+    }
+    let message = Message::parse(on_the_wire(fs::read(file).map_err(|error| in_file(&error))?));
+    let sender = match circumstances.from {
+        Some("" | "<>") => None,
+        Some(text) => Some(Address::parse(text).map_err(|error| Failure::said(format!("--from: {error}")))?),
+        None => message.mailboxes("From").into_iter().next(),
+    };
+    let received_at = match circumstances.now {
+        None => OffsetDateTime::now_utc(),
+        Some(text) => OffsetDateTime::parse(text, &Rfc3339)
+            .map_err(|_| Failure::said("--now: not a time as in 2026-11-22T09:30:00Z"))?,
+    };
+    let user = circumstances.user.map(|name| User { name: name.to_string().into(), certainty: Certainty::Authenticated });
+    let recipients = recipients(&message, circumstances.to)?;
+    if recipients.is_empty() {
+        return Err(in_file(&"no recipient: neither --to nor an address in To, Cc or Bcc"));
+    }
+    let trace_end = leading_trace(&message.read(0..message.len()));
+    Ok(Submission {
+        id: SubmissionId::fresh(),
+        origin: Origin {
+            address: circumstances.client.unwrap_or(Ipv4Addr::LOCALHOST.into()),
+            helo: "localhost".into(),
+            esmtp: true,
+            tls: None,
+            user,
+            door: Door::Smtp,
+        },
+        envelope: Envelope { sender: ReversePath { address: sender, parameters: Vec::new() }, recipients },
+        message,
+        trace: Vec::new().into(),
+        trace_end,
+        received_at,
+        answer_within: Duration::from_secs(90),
+        passed: None,
+        retry_key: RetryKey([0; 32]),
+        node_id: None,
+    })
+}
+
+fn recipients(message: &Message, given: &[String]) -> Result<Vec<ForwardPath>, Failure> {
+    let path = |address| ForwardPath { address, parameters: Vec::new() };
+    if !given.is_empty() {
+        let parsed = given.iter().map(|text| Address::parse(text).map(path));
+        return parsed.collect::<Result<_, _>>().map_err(|error| Failure::said(format!("--to: {error}")));
+    }
+    let mut seen = std::collections::HashSet::new();
+    let all = ["To", "Cc", "Bcc"].into_iter().flat_map(|name| message.mailboxes(name));
+    Ok(all.filter(|address| seen.insert(address.folded())).map(path).collect())
+}
+
+/// A file from a Unix system has LF alone; a message that was handed in has CR LF (RFC 5321 2.3.8). A file that has
+/// CR LF anywhere is taken as it is.
+fn on_the_wire(bytes: Vec<u8>) -> Vec<u8> {
+    if memchr::memmem::find(&bytes, b"\r\n").is_some() {
+        return bytes;
+    }
+    let mut wire = Vec::with_capacity(bytes.len() + bytes.len() / 32);
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        match line.strip_suffix(b"\n") {
+            Some(line) => {
+                wire.extend_from_slice(line);
+                wire.extend_from_slice(b"\r\n");
+            }
+            None => wire.extend_from_slice(line),
+        }
+    }
+    wire
+}

@@ -1,0 +1,43 @@
+//! `outgate init` and `outgate config check`.
+
+use super::{
+    Failure,
+    arguments::{Arguments, Config, ConfigCommand, Init},
+    opening,
+};
+use crate::config::{self, init};
+use std::io::{self, BufReader, IsTerminal};
+
+pub fn init(options: &Init) -> Result<u8, Failure> {
+    let given = init::Options {
+        domain: options.domain.clone(),
+        door: options.door.clone(),
+        reviewer: options.reviewer.clone(),
+        console_url: options.console_url.clone(),
+        next_hop: options.next_hop.clone(),
+    };
+    let failed = |error: init::InitError| Failure::said(error.to_string());
+    let terminal = io::stdin().is_terminal();
+    let answers = init::Answers::gather(&given, terminal.then(|| (BufReader::new(io::stdin()), io::stderr())));
+    let written = init::init(&options.folder, &answers.map_err(failed)?).map_err(failed)?;
+    for path in &written {
+        eprintln!("wrote {}", path.display());
+    }
+    eprintln!(
+        "\nBack up {}: without it nothing that is held can be read again.\nNext: outgate --config {} config check, then outgate --config {} serve",
+        options.folder.join("store.key").display(),
+        options.folder.join("outgate.toml").display(),
+        options.folder.join("outgate.toml").display(),
+    );
+    Ok(0)
+}
+
+pub fn config(arguments: &Arguments, options: &Config) -> Result<u8, Failure> {
+    let ConfigCommand::Check = options.command;
+    let loaded = config::load(&opening::file(arguments)?).map_err(Failure::Configuration)?;
+    for remark in loaded.remarks() {
+        eprintln!("note: {remark}");
+    }
+    eprintln!("no mistakes: {} active rules, ruleset {}", loaded.ruleset.active().len(), loaded.ruleset.digest());
+    Ok(0)
+}
