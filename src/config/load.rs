@@ -57,8 +57,16 @@ impl Loaded {
     }
 }
 
-/// Reads `outgate.toml` and what lies beside it: a set that holds, or every mistake of every file.
+/// Reads `outgate.toml` and what lies beside it: a set that holds, or every mistake of every file. A set with a failing
+/// test of a rule is not taken.
 pub fn load(file: &Path) -> Result<Loaded, Diagnostics> {
+    let loaded = load_unproven(file)?;
+    let detecting = Detecting { detectors: &loaded.detectors, sources: &loaded.sources };
+    prove::failures(&loaded.ruleset, detecting).into_result(loaded)
+}
+
+/// As `load`, without the rules' own tests: for the command that runs and shows them.
+pub fn load_unproven(file: &Path) -> Result<Loaded, Diagnostics> {
     let mut diagnostics = Diagnostics::default();
     let home = file.parent().unwrap_or(Path::new(""));
     let read = super::settings_of(file, &mut diagnostics);
@@ -89,16 +97,9 @@ pub fn load(file: &Path) -> Result<Loaded, Diagnostics> {
         // Whoever gives none has said why.
         return Err(Diagnostic::of_file(file.display().to_string(), "cannot be used").into());
     };
-    let failures = prove::failures(&ruleset, Detecting { detectors: &detectors, sources: &sources });
     let mut remarks = read.remarks;
     remarks.extend(nobody_reads(&settings, &ruleset));
-    failures.into_result(Loaded {
-        settings,
-        detectors: Arc::new(detectors),
-        ruleset: Arc::new(ruleset),
-        sources,
-        remarks,
-    })
+    Ok(Loaded { settings, detectors: Arc::new(detectors), ruleset: Arc::new(ruleset), sources, remarks })
 }
 
 /// With the digest of all of them.

@@ -14,7 +14,7 @@ mod report;
 mod settings;
 mod written;
 
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, load_unproven};
 pub use report::{missing_texts, report};
 pub use settings::*;
 

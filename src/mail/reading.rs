@@ -34,19 +34,25 @@ impl Message {
         } else if part.enclosed {
             vec![(whole, Zone::Forwarded)]
         } else {
-            zones::of_lines(&text.text, &marks, self.context())
+            zones::of_lines(&text.text, &marks, Context { reply: self.is_reply(), forward: self.is_forward() })
         });
         text
     }
 
-    /// Whether the headers call the message a reply or a forwarded one.
-    fn context(&self) -> Context {
-        let subject = self.header("Subject").unwrap_or_default().to_lowercase();
-        let begins = |marks: &[&str]| marks.iter().any(|mark| subject.starts_with(mark));
-        let forward = begins(&["fw:", "fwd:", "wg:", "tr:"]);
-        let reply = begins(&["re:", "aw:", "sv:", "antw:"])
-            || ["In-Reply-To", "References"].iter().any(|name| self.fields(self.root(), name).next().is_some());
-        Context { reply, forward }
+    /// Whether the headers call it an answer: In-Reply-To, References or a subject that begins so.
+    pub fn is_reply(&self) -> bool {
+        ["In-Reply-To", "References"].iter().any(|name| self.fields(self.root(), name).next().is_some())
+            || self.subject_begins(&["re:", "aw:", "sv:", "antw:"])
+    }
+
+    /// Whether the subject calls it a forwarded message.
+    pub fn is_forward(&self) -> bool {
+        self.subject_begins(&["fw:", "fwd:", "wg:", "tr:"])
+    }
+
+    fn subject_begins(&self, marks: &[&str]) -> bool {
+        let subject = self.header("Subject").unwrap_or_default();
+        marks.iter().any(|mark| subject.get(..mark.len()).is_some_and(|head| head.eq_ignore_ascii_case(mark)))
     }
 
     /// Machine mail: null sender is asked of the envelope; here multipart/report, read receipts and

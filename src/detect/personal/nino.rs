@@ -8,7 +8,9 @@ pub(super) fn vocabulary() -> Vocabulary {
         &[
             "national insurance",
             "national insurance number",
-            "insurance number", "insurance no", "nat ins",
+            "insurance number",
+            "insurance no",
+            "nat ins",
             "n.i. number",
             "ni number",
             "ni no",

@@ -27,6 +27,8 @@ pub(super) struct Connection {
     input: Vec<u8>,
     /// How much of `input` was used.
     used: usize,
+    /// The last read took all the room: there is more, and a larger room takes it in fewer reads.
+    filled: bool,
     output: Vec<u8>,
     splitter: LineSplitter,
 }
@@ -43,7 +45,7 @@ pub(super) enum Heard {
 impl Connection {
     pub fn new(stream: TcpStream) -> Self {
         let splitter = LineSplitter::new(LineSplitter::COMMAND);
-        Self { stream, input: Vec::new(), used: 0, output: Vec::new(), splitter }
+        Self { stream, input: Vec::new(), used: 0, filled: false, output: Vec::new(), splitter }
     }
 
     /// What came and was not yet used.
@@ -85,14 +87,24 @@ impl Connection {
     pub async fn fill(&mut self) -> io::Result<usize> {
         self.input.drain(..self.used);
         self.used = 0;
-        if self.input.is_empty() && self.input.capacity() > MOST_ROOM / 2 {
-            self.input = Vec::new();
+        let (room, used) = (self.input.capacity(), self.input.len());
+        if used == room || self.filled {
+            let larger = (2 * room).clamp(IDLE_ROOM, MOST_ROOM).max(used + IDLE_ROOM);
+            self.input.reserve_exact(larger - used);
         }
-        let room = self.input.capacity();
-        if self.input.len() == room {
-            self.input.reserve_exact(room.clamp(IDLE_ROOM, MOST_ROOM));
+        let bytes = self.stream.read_buf(&mut self.input).await?;
+        self.filled = self.input.len() == self.input.capacity();
+        Ok(bytes)
+    }
+
+    /// Gives back what an idle connection does not need.
+    pub fn shrink(&mut self) {
+        if self.waiting().is_empty() && self.input.capacity() > IDLE_ROOM {
+            (self.input, self.used, self.filled) = (Vec::new(), 0, false);
         }
-        self.stream.read_buf(&mut self.input).await
+        if self.output.is_empty() && self.output.capacity() > IDLE_ROOM {
+            self.output = Vec::new();
+        }
     }
 
     pub fn reply(&mut self, reply: &Reply) {

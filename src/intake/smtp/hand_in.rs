@@ -4,7 +4,7 @@ use super::{
     listen::Door,
     memory::Reservation,
     settings::Peer,
-    trace::{Pass, Trace, leading_trace},
+    trace::{Seals, Trace},
 };
 use crate::{
     intake::{Answer, Corridor, NextHop, RetryKey, Submission},
@@ -20,7 +20,8 @@ use std::{
 use time::OffsetDateTime;
 use tokio::time::timeout;
 
-/// A message larger than this is read off the threads that answer connections.
+/// A message larger than this is read off the threads that answer connections: hashing and parsing take a millisecond
+/// or more.
 const LARGE: usize = 256 << 10;
 
 type Upstream<C> = <<C as Corridor>::NextHop as NextHop>::Transaction;
@@ -48,21 +49,27 @@ impl Answered {
 
 /// Walks the message and gives the reply.
 pub(super) async fn hand_in<C: Corridor>(door: &Arc<Door<C>>, peer: &Peer, mut complete: Complete<C>) -> Answered {
-    let received_at = OffsetDateTime::now_utc();
-    let mut trace = door.seals.examine(&complete.content, received_at);
-    if trace.received >= door.settings.limits.received_fields || trace.marks >= 2 {
-        tracing::warn!(received = trace.received, marks = trace.marks, "refused a message that goes in a loop");
-        door.refused("loop");
-        return Answered::without_key(Reply::new(554, (5, 4, 6), "This message goes in a loop"));
-    }
-    let passed = trace.pass.take().map(|pass| take_out(pass, &mut complete.content, &mut trace));
-
-    let id = SubmissionId::fresh();
+    let (id, received_at) = (SubmissionId::fresh(), OffsetDateTime::now_utc());
     let content = std::mem::take(&mut complete.content);
     let bytes = content.len();
-    let Some((message, retry_key)) = read(door, peer, content, &complete.envelope, trace.end).await else {
-        tracing::error!(%id, bytes, "reading a message failed on our side; its client will try again");
-        return Answered::without_key(try_later());
+    let reader = Reader::new(door, peer, &complete.envelope, received_at);
+    let read = if bytes > LARGE {
+        tokio::task::spawn_blocking(move || reader.read(content)).await.ok()
+    } else {
+        catch_unwind(AssertUnwindSafe(|| reader.read(content))).ok()
+    };
+    let read = match read {
+        Some(Ok(read)) => read,
+        Some(Err(Loops { received, marks })) => {
+            tracing::warn!(received, marks, "refused a message that goes in a loop");
+            door.refused("loop");
+            return Answered::without_key(Reply::new(554, (5, 4, 6), "This message goes in a loop"));
+        }
+        None => {
+            tracing::error!(%id, bytes, "reading a message failed on our side; its client will try again");
+            door.refused("fault");
+            return Answered::without_key(try_later());
+        }
     };
     let utf8 = complete.envelope.sender.smtputf8();
     let header = door.seals.received(id, &complete.origin, &door.settings.hostname, utf8, received_at);
@@ -70,44 +77,69 @@ pub(super) async fn hand_in<C: Corridor>(door: &Arc<Door<C>>, peer: &Peer, mut c
         id,
         origin: complete.origin,
         envelope: complete.envelope,
-        message,
+        message: read.message,
         trace: header.into_bytes().into(),
-        trace_end: trace.end,
+        trace_end: read.trace_end,
         received_at,
         answer_within: peer.answer_within,
-        passed,
-        retry_key,
+        passed: read.passed,
+        retry_key: read.key,
         node_id: None,
     };
     tracing::debug!(%id, bytes, recipients = submission.envelope.recipients.len(), "handed in a message");
     walk(door, peer, submission, complete.upstream, complete.reservation).await
 }
 
-/// Removes a valid pass from the message.
-fn take_out(pass: Pass, content: &mut Vec<u8>, trace: &mut Trace) -> SubmissionId {
-    trace.end -= pass.field.len();
-    content.drain(pass.field);
-    debug_assert_eq!(trace.end, leading_trace(content));
-    pass.case
+/// All that reading a message needs, so that it can be done on another thread.
+struct Reader {
+    seals: Seals,
+    sender: String,
+    recipients: Vec<String>,
+    peer: String,
+    most_received: usize,
+    now: OffsetDateTime,
 }
 
-/// Reads the message's structure and makes the key of its retry record. None is a fault of ours.
-async fn read<C: Corridor>(
-    door: &Arc<Door<C>>,
-    peer: &Peer,
-    content: Vec<u8>,
-    envelope: &Envelope,
+/// What was read of a message.
+struct Read {
+    message: Message,
     trace_end: usize,
-) -> Option<(Message, RetryKey)> {
-    let sender = envelope.sender.address.as_ref().map_or("", |address| address.as_str()).to_owned();
-    let recipients: Vec<String> = envelope.recipients.iter().map(|path| path.address.as_str().to_owned()).collect();
-    let (seals, peer, large) = (door.seals.clone(), peer.id(), content.len() > LARGE);
-    let work = move || {
-        let mut recipients: Vec<&str> = recipients.iter().map(String::as_str).collect();
-        let key = seals.retry_key(&sender, &mut recipients, &content[trace_end..], &peer);
-        (Message::parse(content), RetryKey(key))
-    };
-    if large { tokio::task::spawn_blocking(work).await.ok() } else { catch_unwind(AssertUnwindSafe(work)).ok() }
+    passed: Option<SubmissionId>,
+    key: RetryKey,
+}
+
+/// The message has been here, or everywhere.
+struct Loops {
+    received: usize,
+    marks: usize,
+}
+
+impl Reader {
+    fn new<C: Corridor>(door: &Door<C>, peer: &Peer, envelope: &Envelope, now: OffsetDateTime) -> Self {
+        Self {
+            seals: door.seals.clone(),
+            sender: envelope.sender.address.as_ref().map_or("", |address| address.as_str()).to_owned(),
+            recipients: envelope.recipients.iter().map(|path| path.address.as_str().to_owned()).collect(),
+            peer: peer.id(),
+            most_received: door.settings.limits.received_fields,
+            now,
+        }
+    }
+
+    fn read(self, mut content: Vec<u8>) -> Result<Read, Loops> {
+        let Trace { end: mut trace_end, received, marks, pass } = self.seals.examine(&content, self.now);
+        if received >= self.most_received || marks >= 2 {
+            return Err(Loops { received, marks });
+        }
+        let passed = pass.map(|pass| {
+            trace_end -= pass.field.len();
+            content.drain(pass.field);
+            pass.case
+        });
+        let mut recipients: Vec<&str> = self.recipients.iter().map(String::as_str).collect();
+        let key = self.seals.retry_key(&self.sender, &mut recipients, &content[trace_end..], &self.peer);
+        Ok(Read { message: Message::parse(content), trace_end, passed, key: RetryKey(key) })
+    }
 }
 
 /// The corridor's answer as a reply. A walk that is late is not cut off, since the next hop may already have the message:

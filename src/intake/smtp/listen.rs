@@ -8,7 +8,7 @@ use crate::{
 };
 use std::{
     collections::HashMap,
-    io,
+    io::{self, ErrorKind},
     net::{IpAddr, SocketAddr},
     sync::{
         Arc, Mutex, PoisonError,
@@ -94,6 +94,9 @@ impl<C: Corridor> Door<C> {
                         door.admit(stream, client.ip().to_canonical(), stop).await;
                         drop(alive);
                     });
+                }
+                Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) => {
+                    tracing::debug!(%error, "a client went before it was accepted");
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");

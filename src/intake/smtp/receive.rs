@@ -17,6 +17,9 @@ const FIRST_ROOM: u64 = 16 << 10;
 /// Beyond the declared size: what comes in the last read behind it, so that a message of that size needs no second room.
 const ROOM_BEHIND: u64 = 4 << 10;
 
+/// Room in which a message that is not taken is read and thrown away: the largest read, and what it can become.
+const THROWN_AWAY: usize = 128 << 10;
+
 /// What came before the final dot.
 pub(super) enum Received {
     /// The message, and whether its line ends were made CR LF.
@@ -54,7 +57,7 @@ pub(super) async fn receive(
         }
         if unfit.is_some() && !step.ended {
             content.clear();
-            content.shrink_to(FIRST_ROOM as usize);
+            content.shrink_to(THROWN_AWAY);
             reservation.release();
         }
         if step.ended {
@@ -85,8 +88,8 @@ fn make_room(content: &mut Vec<u8>, coming: usize, most: u64, reservation: &mut 
     if needed <= content.capacity() {
         return Ok(());
     }
-    // Never much more than the largest message: 64 KiB is the largest read, twice that what it can become.
-    let largest = most as usize + (256 << 10);
+    // Never much more than the largest message.
+    let largest = most as usize + THROWN_AWAY;
     let room = needed.max(2 * content.capacity()).max(reservation.bytes() as usize).min(largest.max(needed));
     if !reservation.grow_to(room as u64) {
         return Err(Unfit::NoMemory);

@@ -21,7 +21,10 @@ use crate::{
     },
 };
 use std::{net::IpAddr, sync::Arc};
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout, timeout_at},
+};
 
 /// How many times the recipients of one message a client may name without a message: lists have dead addresses.
 const OFFERS: usize = 10;
@@ -38,7 +41,7 @@ pub(super) struct Session<C: Corridor> {
     name: Option<(String, bool)>,
     open: Option<Box<Open<C>>>,
     unheard: Option<Unheard<C>>,
-    /// MAIL was refused: what its client had already sent behind it is no error of the client's (RFC 2920 3.1).
+    /// MAIL was refused, or its transaction broke: what its client had already sent behind it is no error of the client's (RFC 2920 3.1).
     refused: bool,
     errors: u32,
     idle_commands: u32,
@@ -166,7 +169,16 @@ impl<C: Corridor> Session<C> {
         self.connection.reply(&greeting);
         loop {
             self.connection.flush().await.map_err(|_| End::Gone)?;
-            self.wait().await?;
+            self.connection.shrink();
+            let asked = Instant::now();
+            // Until a whole line is here: a client that sends it byte by byte gets no more time for it.
+            let first = loop {
+                self.wait(asked).await?;
+                if let Some(heard) = self.connection.next_command() {
+                    break heard;
+                }
+            };
+            self.hear(first).await?;
             while let Some(heard) = self.connection.next_command() {
                 self.hear(heard).await?;
             }
@@ -174,8 +186,8 @@ impl<C: Corridor> Session<C> {
         }
     }
 
-    /// Waits for more of the client.
-    async fn wait(&mut self) -> Result<(), End> {
+    /// Waits for more of the client, whose turn it has been since `asked`.
+    async fn wait(&mut self, asked: Instant) -> Result<(), End> {
         let limits = &self.door.settings.limits;
         loop {
             let stopping = *self.stop.borrow();
@@ -185,7 +197,7 @@ impl<C: Corridor> Session<C> {
             let patience = if stopping { limits.stopping_wait } else { limits.command_wait };
             tokio::select! {
                 biased;
-                filled = timeout(patience, self.connection.fill()) => return match filled {
+                filled = timeout_at(asked + patience, self.connection.fill()) => return match filled {
                     Err(_) => Err(End::too_slow()),
                     Ok(Err(_) | Ok(0)) => Err(End::Gone),
                     Ok(Ok(_)) => Ok(()),
@@ -344,6 +356,7 @@ impl<C: Corridor> Session<C> {
             batch.iter().for_each(|_| self.connection.reply(&try_later()));
             // Its answers are not to be trusted any more, those given before included.
             self.open = None;
+            self.refused = true;
             return;
         };
         // What the hop offers was perhaps learned only now.

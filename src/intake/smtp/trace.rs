@@ -261,7 +261,7 @@ mod tests {
             ("\r\nbody", 0),
             ("Subject: x\r\n\r\n", 0),
             ("Received: a\r\n", 13),
-            ("received : a\r\n\tb\r\nReturn-Path: <>\r\nDelivered-To: x\r\nDate: y\r\n\r\n", 53),
+            ("received : a\r\n\tb\r\nReturn-Path: <>\r\nDelivered-To: x\r\nDate: y\r\n\r\n", 52),
             ("Received: a\r\nno colon\r\nReceived: b\r\n", 13),
             ("Received: a", 11),
         ] {

@@ -108,6 +108,7 @@ fn outcomes() -> Vec<(&'static str, Outcome)> {
         "html-script",
         "html-entities-only",
         "mixed-plain-pdf",
+        "mixed-empty-bare-boundary",
         "mixed-html-qp-pdf",
         "mixed-base64-pound",
         "mixed-7bit-pound",

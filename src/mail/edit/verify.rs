@@ -193,7 +193,8 @@ impl Comparison<'_> {
             && old.file_name == new.file_name
             && old.enclosed == new.enclosed
             && old.protection == new.protection
-            && new.body == (self.splices.map_before(old.body.start)..self.splices.map_after(old.body.end));
+            && new.body.start == self.splices.map_before(old.body.start)
+            && new.body.end + edit.map_or(0, |edit| edit.glue) == self.splices.map_after(old.body.end);
         if !same {
             return Err("a part that reads differently");
         }
@@ -230,6 +231,13 @@ impl Comparison<'_> {
         if kept { Ok(()) } else { Err("a header that does not read as intended") }
     }
 
+    /// The line break that was added for the boundary behind the body that ends at `end`.
+    fn glue_at(&self, end: usize) -> usize {
+        let mut edits = self.intended.parts.iter();
+        let edit = edits.find(|edit| self.before.parts()[edit.part].body.end == end);
+        edit.map_or(0, |edit| edit.glue)
+    }
+
     /// Nothing may have become doubtful or unreadable that was not.
     fn check_doubts(&self, after: &Message) -> Result<(), &'static str> {
         let doubts = after.ambiguous().iter().all(|doubt| self.before.ambiguous().contains(doubt));
@@ -249,7 +257,8 @@ impl Comparison<'_> {
         };
         let same = old.len() == new.len()
             && old.iter().zip(&new).all(|(old, new)| {
-                let body = self.splices.map_before(old.body.start)..self.splices.map_after(old.body.end);
+                let glue = self.glue_at(old.body.end);
+                let body = self.splices.map_before(old.body.start)..self.splices.map_after(old.body.end) - glue;
                 let within = |splice: &Splice| splice.range.start >= old.body.start && splice.range.end <= old.body.end;
                 old.content_type == new.content_type
                     && old.depth == new.depth
