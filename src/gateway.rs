@@ -4,24 +4,25 @@
 //! the book written on the way. Every doubt about the world is 451; a fault of the message is *unread*, at once.
 
 mod carry;
+mod house;
+mod housekeeping;
 mod scan;
 
+pub use house::{House, NotStarted, notices};
+
 use crate::{
-    audit::{Event, What},
     config::Loaded,
     delivery::{
-        late::{Late, LateAnswers},
+        late::LateAnswers,
         notice::Notices,
         relay::{Relay, RelayTransaction},
     },
-    intake::{Answer, Corridor, RetryBook, RetryKey, Submission},
-    keys::{KeyedHash, Keys, Purpose},
-    policy::{self, Disposition, FactSource, Verdict},
+    intake::{Answer, Corridor, RetryKey, Submission},
+    policy::{self, Disposition, FactQuery, FactSource},
     store::Store,
 };
 use arc_swap::ArcSwap;
 use std::sync::Arc;
-use time::OffsetDateTime;
 use tokio::{sync::Notify, time::Instant};
 
 /// The rooms, wired.
@@ -33,7 +34,6 @@ pub struct Gateway {
     notices: Notices,
     late: Arc<LateAnswers>,
     scanners: scan::Pool,
-    lookup: KeyedHash,
     /// Wakes the outbox worker when something was put into it.
     outbox: Arc<Notify>,
 }
@@ -55,16 +55,20 @@ impl Corridor for Gateway {
         if submission.passed.is_some() || policy::is_incoming(&submission, &loaded.ruleset) {
             return self.pass(submission, upstream, answer_by).await;
         }
-        let scan = self.scanners.scan(&loaded.detectors, &submission).await;
+        let Ok(scan) = self.scanners.scan(&loaded.detectors, &submission).await else {
+            return self.cannot_tell(&submission, "no scanner became free in time").await;
+        };
         let facts = self.store.facts(FactQuery::of(&submission.message)).await;
         let verdict = policy::judge(&submission, &scan, &facts, &loaded.ruleset);
-        let made = self.scanners.make(&submission, &verdict).await;
+        let Ok(made) = self.scanners.make(&submission, &verdict).await else {
+            return self.cannot_tell(&submission, "no thread for the edit became free in time").await;
+        };
         let verdict = verdict.with_fallbacks(&made);
         match (verdict.cannot_tell, verdict.disposition()) {
             (Some(reason), _) => self.cannot_tell(&submission, reason).await,
             (None, Disposition::Relay) => self.relay(submission, upstream, verdict, made, answer_by).await,
             (None, Disposition::Return) => self.give_back(&submission, &verdict).await,
-            (None, Disposition::Hold) => self.hold(submission, verdict).await,
+            (None, Disposition::Hold) => self.hold(submission, verdict, loaded.ruleset.as_ref()).await,
         }
     }
 
@@ -74,5 +78,11 @@ impl Corridor for Gateway {
 
     fn unconfirmed(&self, key: RetryKey) {
         self.store.unconfirmed(key);
+    }
+}
+
+impl Gateway {
+    pub fn store(&self) -> &Store {
+        &self.store
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! `intake -> mail (parse once) -> detect (scan once) -> policy (judge once) -> delivery -> answer`
 
-// pub mod gateway; // the corridor: one submission from door to door; wires the rooms
+pub mod gateway; // the corridor: one submission from door to door; wires the rooms
 
 pub mod archive; //    7  what was sent
 pub mod audit; //      5  the book: what happened, chained, never rewritten
@@ -14,7 +14,7 @@ pub mod mail; //       1  the words all rooms speak: Origin, Envelope, Message, 
 pub mod policy; //     4  clauses, rules, conditions, facts, judge -> Verdict
 pub mod quarantine; // 6  cases waiting for a person //    9  the reviewers' desk
 
-// pub mod cli;
+pub mod cli;
 pub mod config; //     reads and checks settings
 pub mod store; //      the cellar: sqlite, blobs //        the commands
 

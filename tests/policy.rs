@@ -2,6 +2,9 @@
 //! coverage of the shipped policies.
 
 mod policy {
+    mod conditions;
     mod invalid;
+    mod judging;
     mod shipped;
+    mod world;
 }

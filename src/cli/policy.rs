@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     config,
-    policy::{Connected, Covered, Mode, coverage},
+    policy::{Mode, coverage::Covered},
 };
 use serde_json::json;
 use std::io::Write;
@@ -15,8 +15,7 @@ use std::io::Write;
 pub fn run(arguments: &Arguments, options: &Policy) -> Result<u8, Failure> {
     let PolicyCommand::Coverage = options.command;
     let loaded = config::load(&opening::file(arguments)?).map_err(Failure::Configuration)?;
-    // Neither internal mail nor a journal can be seen yet: the SMTP door is for mail that leaves.
-    let coverage = coverage(&loaded.ruleset, Connected::default());
+    let coverage = loaded.coverage();
     let mut out = std::io::stdout().lock();
     for covered in &coverage.clauses {
         let text = if arguments.json { object(covered).to_string() } else { in_words(covered) };

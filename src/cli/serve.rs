@@ -14,7 +14,7 @@ use tokio::{
 pub fn run(arguments: &Arguments) -> Result<u8, Failure> {
     let loaded = config::load(&opening::file(arguments)?).map_err(Failure::Configuration)?;
     log(arguments.json);
-    for remark in loaded.remarks() {
+    for remark in &loaded.remarks {
         tracing::warn!("{remark}");
     }
     let said = |error: &dyn std::fmt::Display| Failure::said(error.to_string());
@@ -68,7 +68,7 @@ fn log(as_json: bool) {
 
 impl health::Ready for Gateway {
     fn unready(&self) -> Option<&'static str> {
-        (!self.store_is_healthy()).then_some("the store does not take writes; see the log")
+        (!self.store().is_healthy()).then_some("the store does not take writes; see the log")
     }
 }
 

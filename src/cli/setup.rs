@@ -18,7 +18,8 @@ pub fn init(options: &Init) -> Result<u8, Failure> {
     };
     let failed = |error: init::InitError| Failure::said(error.to_string());
     let terminal = io::stdin().is_terminal();
-    let answers = init::Answers::gather(&given, terminal.then(|| (BufReader::new(io::stdin()), io::stderr())));
+    let (mut input, mut output) = (BufReader::new(io::stdin()), io::stderr());
+    let answers = init::Answers::gather(&given, terminal.then_some((&mut input, &mut output)));
     let written = init::init(&options.folder, &answers.map_err(failed)?).map_err(failed)?;
     for path in &written {
         eprintln!("wrote {}", path.display());
@@ -35,7 +36,7 @@ pub fn init(options: &Init) -> Result<u8, Failure> {
 pub fn config(arguments: &Arguments, options: &Config) -> Result<u8, Failure> {
     let ConfigCommand::Check = options.command;
     let loaded = config::load(&opening::file(arguments)?).map_err(Failure::Configuration)?;
-    for remark in loaded.remarks() {
+    for remark in &loaded.remarks {
         eprintln!("note: {remark}");
     }
     eprintln!("no mistakes: {} active rules, ruleset {}", loaded.ruleset.active().len(), loaded.ruleset.digest());

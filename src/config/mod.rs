@@ -8,33 +8,56 @@ mod clouds;
 mod folders;
 pub mod init;
 pub mod key_file;
+mod load;
+mod notices;
+mod report;
 mod settings;
 mod written;
 
+pub use load::{Loaded, load, load_unproven};
+pub use report::{missing_texts, report};
 pub use settings::*;
 
-use crate::diagnostic::{Diagnostics, Located};
+use crate::diagnostic::{Diagnostics, Located, Source};
 use std::path::Path;
 
 /// Reads `outgate.toml` alone: the settings, and remarks on what is not wrong but should be known.
 pub fn read_settings(file: &Path) -> Result<(Settings, Vec<String>), Diagnostics> {
     let mut diagnostics = Diagnostics::default();
     let read = settings_of(file, &mut diagnostics);
-    let (settings, _, remarks) = diagnostics.clone().into_result(read)?.ok_or(diagnostics)?;
-    Ok((settings, remarks))
+    match read.settings {
+        Some(settings) if diagnostics.is_empty() => Ok((settings, read.remarks)),
+        _ => {
+            diagnostics.sort();
+            Err(diagnostics)
+        }
+    }
 }
 
-/// With the place of each policy, for mistakes that only show later.
-fn settings_of(file: &Path, diagnostics: &mut Diagnostics) -> Option<(Settings, Vec<Located<String>>, Vec<String>)> {
-    let source = match folders::read_file(file) {
-        Ok(source) => source,
-        Err(mistake) => {
-            diagnostics.push(mistake);
-            return None;
-        }
-    };
-    let written = written::read(&source, diagnostics)?;
-    let policies = written.policy.clone();
-    let (settings, remarks) = check::check(file, &source, written, diagnostics)?;
-    Some((settings, policies, remarks))
+/// `outgate.toml` as far as it could be read: other files are read on, so that all mistakes show at once.
+struct Read {
+    source: Source,
+    /// None: a mistake was noted.
+    settings: Option<Settings>,
+    /// Each with its place, for mistakes that only show later.
+    policies: Vec<Located<String>>,
+    remarks: Vec<String>,
+}
+
+fn settings_of(file: &Path, diagnostics: &mut Diagnostics) -> Read {
+    let source = folders::read_file(file).unwrap_or_else(|mistake| {
+        diagnostics.push(*mistake);
+        Source::new(file.display().to_string(), "")
+    });
+    let mut read = Read { source, settings: None, policies: Vec::new(), remarks: Vec::new() };
+    if read.source.text.is_empty() && !diagnostics.is_empty() {
+        return read;
+    }
+    let Some(written) = written::read(&read.source, diagnostics) else { return read };
+    read.policies = written.policy.clone();
+    if let Some((settings, remarks)) = check::check(file, &read.source, written, diagnostics) {
+        read.settings = Some(settings);
+        read.remarks = remarks;
+    }
+    read
 }

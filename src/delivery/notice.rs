@@ -36,6 +36,12 @@ impl NoticeWriter for Notices {
         let opening = "Your message was not sent. A reviewer of your organisation has sent it back to you.";
         self.write(face, case.head.id, "Not sent", opening)
     }
+
+    fn expired(&self, case: &Case, face: &Face) -> Option<Letter> {
+        let opening = "Your message was not sent. It waited for a reviewer of your organisation, and nobody has decided in \
+                       time. Please speak to them, or send it again without what stopped it.";
+        self.write(face, case.head.id, "Not sent", opening)
+    }
 }
 
 impl Notices {

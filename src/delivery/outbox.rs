@@ -19,7 +19,7 @@ use crate::{
 use std::{sync::Arc, time::Duration};
 use time::OffsetDateTime;
 use tokio::{
-    sync::Notify,
+    sync::{Notify, watch},
     task::JoinSet,
     time::{Instant, sleep, timeout},
 };
@@ -77,33 +77,51 @@ const PASS: Duration = Duration::from_secs(5 * 24 * 3600);
 /// Storing an attempt's end is tried again after these waits.
 const STORE_AGAIN: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(20)];
 
+/// How long attempts in hand may take to end at a stop.
+const GRACE: Duration = Duration::from_secs(25);
+
 /// The worker.
 pub struct Outbox<S> {
-    pub store: S,
-    pub relay: Relay,
-    pub reporter: Reporter,
-    pub seals: Seals,
-    pub schedule: Schedule,
+    store: S,
+    relay: Relay,
+    seals: Seals,
+    reporter: Reporter,
+    schedule: Schedule,
     /// Told when this process put something in.
-    pub wake: Arc<Notify>,
+    wake: Arc<Notify>,
 }
 
 impl<S: OutboxStore> Outbox<S> {
-    /// Works until `stop` comes, then ends the attempts in hand.
-    pub async fn run(self: Arc<Self>, stop: impl Future<Output = ()>) {
+    pub fn new(store: S, relay: Relay, seals: Seals, reporter: Reporter, wake: Arc<Notify>) -> Self {
+        Self { store, relay, seals, reporter, schedule: Schedule::default(), wake }
+    }
+
+    pub fn with_schedule(self, schedule: Schedule) -> Self {
+        Self { schedule, ..self }
+    }
+
+    /// Works until `stopped` turns true or its sender is gone, then ends the attempts in hand.
+    pub async fn run(self, mut stopped: watch::Receiver<bool>) {
+        let outbox = Arc::new(self);
+        let stop = stopped.wait_for(|stopped| *stopped);
         let mut attempts = JoinSet::new();
         tokio::pin!(stop);
         loop {
-            let wait = self.start_due(&mut attempts).await;
+            let wait = outbox.start_due(&mut attempts).await;
             tokio::select! {
-                () = &mut stop => break,
+                _ = &mut stop => break,
                 Some(ended) = attempts.join_next() => note(ended),
-                () = self.wake.notified() => {}
+                () = outbox.wake.notified() => {}
                 () = sleep(wait) => {}
             }
         }
-        while let Some(ended) = attempts.join_next().await {
-            note(ended);
+        let ending = async {
+            while let Some(ended) = attempts.join_next().await {
+                note(ended);
+            }
+        };
+        if timeout(GRACE, ending).await.is_err() {
+            tracing::warn!("attempts of the outbox were cut off; they are made again after the next start");
         }
     }
 
@@ -143,7 +161,7 @@ impl<S: OutboxStore> Outbox<S> {
         let item = &mut leased.item;
         let content = Arc::new(std::mem::take(&mut item.content));
         let pass = self.seals.pass_header(item.case, now + PASS, &content);
-        let outgoing = Outgoing::edited(Arc::from(pass.into_bytes()), content.clone());
+        let outgoing = Outgoing::bytes(Arc::from(pass.into_bytes()), content.clone());
         let answer_by = Instant::now() + self.schedule.answer_within;
         let delivery = self.relay.deliver(&item.envelope, outgoing, answer_by);
         let outcomes = timeout(LONGEST_ATTEMPT, delivery).await.unwrap_or(Err(Unreachable));

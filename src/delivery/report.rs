@@ -164,7 +164,7 @@ impl Reporter {
 
 /// To the sender, from nobody, so that nothing can bounce back.
 fn envelope_to(sender: &Address) -> Envelope {
-    let utf8 = (!sender.as_str().is_ascii()).then(|| ["BODY=8BITMIME", "SMTPUTF8"]);
+    let utf8 = (!sender.as_str().is_ascii()).then_some(["BODY=8BITMIME", "SMTPUTF8"]);
     let parameters = utf8.into_iter().flatten().map(Parameter::new).collect();
     let recipients = vec![ForwardPath { address: sender.clone(), parameters: Vec::new() }];
     Envelope { sender: ReversePath { address: None, parameters }, recipients }
@@ -290,7 +290,8 @@ fn from_xtext(text: &str) -> Option<String> {
             }
             byte => byte,
         };
-        (b' '..=b'~').contains(&byte).then(|| out.push(char::from(byte)))?;
+        (b' '..=b'~').contains(&byte).then_some(())?;
+        out.push(char::from(byte));
     }
     (!out.is_empty()).then_some(out)
 }

@@ -3,6 +3,7 @@
 //! In: a `Message`. Out: a `Scan` of findings, and what could not be read or could be read in two ways. Never: a
 //! verdict, I/O, a found value in clear outside the masked excerpt.
 
+mod attachment;
 mod encryption;
 mod fold;
 mod json;

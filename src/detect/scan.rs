@@ -25,8 +25,7 @@ impl Detectors {
     }
 
     fn scan_part(&self, message: &Message, part: &Part, scan: &mut Scan) {
-        encryption::inspect(message, part, scan);
-        if part.is_text() && !part.is_multipart() {
+        if encryption::inspect(message, part, scan) {
             self.scan_text_of(&part.id, &message.text(part), None, scan);
         }
         if let Some(name) = &part.file_name {

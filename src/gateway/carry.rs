@@ -10,7 +10,7 @@ use crate::{
     },
     intake::{Answer, RetryBook, RetryKey, Submission},
     mail::{Message, SubmissionId, wire::Reply},
-    policy::{Disposition, FactQuery, Mode, Verdict, planned::Made},
+    policy::{Disposition, FactQuery, Mode, Ruleset, Verdict, planned::Made},
     quarantine::{CaseStore, Letter, NewCase, NoticeWriter},
     store::Entry,
 };
@@ -19,7 +19,7 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 
 /// Individual notices of holds to one sender in an hour; above it they are joined into one.
-const TOLD_AN_HOUR: u32 = 5;
+const TOLD_AN_HOUR: u64 = 5;
 
 impl Gateway {
     /// A retry of what was answered before, while that answer may not have been heard.
@@ -128,9 +128,9 @@ impl Gateway {
     }
 
     /// Durable before the client hears 250.
-    pub(super) async fn hold(&self, submission: Submission, verdict: Verdict, expires: time::Duration) -> Answer {
+    pub(super) async fn hold(&self, submission: Submission, verdict: Verdict, ruleset: &Ruleset) -> Answer {
         let mut events = self.judged(&submission, &verdict);
-        let case = NewCase::admit(&submission, &verdict, expires);
+        let case = NewCase::admit(&submission, &verdict, ruleset.expires(&verdict));
         events.push(self.event(&submission, What::Held { category: case.head.category }));
         let letter = self.letter(&submission, &case).await;
         let outbox = letter.map(|letter| letter.into_item(submission.id)).into_iter().collect();

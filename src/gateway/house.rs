@@ -9,6 +9,7 @@ use crate::{
         notice::Notices,
         outbox::Outbox,
         relay::{Relay, RelaySettings, TlsMode},
+        report::Reporter,
     },
     diagnostic::Diagnostics,
     intake::smtp::{self, Door, Seals},
@@ -17,12 +18,16 @@ use crate::{
     store::Store,
 };
 use arc_swap::ArcSwap;
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use time::OffsetDateTime;
 use tokio::{
     sync::{Notify, watch},
     task::JoinHandle,
+    time::Instant,
 };
+
+/// How long accepted work may take to finish once we are asked to stop.
+const DRAIN: Duration = Duration::from_secs(30);
 
 /// A running gateway.
 pub struct House {
@@ -83,7 +88,8 @@ impl House {
 
         let (stop, stopped) = watch::channel(false);
         let door = Door::new(door_settings, gateway.clone(), keys);
-        let outbox = Outbox::new(store, relay, Seals::new(keys), &settings.hostname, gateway.outbox.clone());
+        let reporter = Reporter { from: notices.from.clone(), hostname: settings.hostname.clone() };
+        let outbox = Outbox::new(store, relay, Seals::new(keys), reporter, gateway.outbox.clone());
         let tasks = vec![
             tokio::spawn(door.serve(listeners, stopped.clone())),
             tokio::spawn(outbox.run(stopped.clone())),
@@ -116,9 +122,12 @@ impl House {
     /// No new connections; accepted work finishes; the book is closed.
     pub async fn close(self) {
         self.stop.send_replace(true);
+        let until = Instant::now() + DRAIN;
         for task in self.tasks {
-            // A task that panicked has said so in the log.
-            let _ = task.await;
+            // A task that panicked has said so in the log; what the outbox had in hand is leased again later.
+            if tokio::time::timeout_at(until, task).await.is_err() {
+                tracing::warn!("Stopped before all work was finished; what was accepted is on the disk");
+            }
         }
         self.gateway.relay.close().await;
         let event = Event { at: OffsetDateTime::now_utc(), submission: None, what: What::Stopped };

@@ -3,7 +3,7 @@
 use crate::{
     detect::{Detectors, Scan},
     intake::Submission,
-    mail::{Message, PartId, Unread, UnreadReason, edit::Transport},
+    mail::{PartId, Unread, UnreadReason, edit::Transport},
     policy::{
         Verdict,
         planned::{self, Made},

@@ -4,7 +4,7 @@
 //! valid in the labelled set is read as windows-1252, as most mail programs do.
 
 use super::source_map::SourceMap;
-use encoding_rs::{Encoding, REPLACEMENT, UTF_8, WINDOWS_1252};
+use encoding_rs::{Encoding, REPLACEMENT, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 use std::borrow::Cow;
 
 /// What a label says.
@@ -47,8 +47,10 @@ impl Charset {
 /// Decodes `bytes`; the map leads from the text to offsets of `bytes`.
 pub(super) fn decode(bytes: Cow<'_, [u8]>, charset: Charset) -> (String, SourceMap) {
     let encoding = match charset {
-        Charset::Known(encoding) => encoding,
-        Charset::Guess | Charset::Unknown => UTF_8,
+        Charset::Known(encoding) if !encoding.is_single_byte() && encoding != UTF_8 => encoding,
+        // The label is no proof against bytes that are plainly UTF-16, and no reader would go by it.
+        _ if memchr::memchr(0, &bytes).is_some() => utf_16(&bytes).unwrap_or(labelled(charset)),
+        _ => labelled(charset),
     };
     let stands_as_it_is = match encoding {
         _ if encoding == UTF_8 => std::str::from_utf8(&bytes).is_ok(),
@@ -63,6 +65,28 @@ pub(super) fn decode(bytes: Cow<'_, [u8]>, charset: Charset) -> (String, SourceM
         _ if encoding == UTF_8 => utf8_leniently(&bytes),
         _ if encoding.is_single_byte() => single_byte(&bytes, encoding),
         _ => by_line(&bytes, encoding),
+    }
+}
+
+fn labelled(charset: Charset) -> &'static Encoding {
+    match charset {
+        Charset::Known(encoding) => encoding,
+        Charset::Guess | Charset::Unknown => UTF_8,
+    }
+}
+
+/// UTF-16 by its mark, or by a zero in every other place.
+fn utf_16(bytes: &[u8]) -> Option<&'static Encoding> {
+    if let Some((encoding, _)) = Encoding::for_bom(bytes) {
+        return (encoding != UTF_8).then_some(encoding);
+    }
+    let start = &bytes[..bytes.len().min(4096)];
+    let zeros = |parity: usize| start.iter().skip(parity).step_by(2).filter(|&&byte| byte == 0).count();
+    let (even, odd) = (zeros(0), zeros(1));
+    match start.len() {
+        length if odd * 3 > length && even * 8 < length => Some(UTF_16LE),
+        length if even * 3 > length && odd * 8 < length => Some(UTF_16BE),
+        _ => None,
     }
 }
 
@@ -173,6 +197,9 @@ mod tests {
             (b"\x1b$B$3$s\x1b(B\nx", Some("iso-2022-jp"), "こん\nx"),
             (b"\x82\xb1\x82\xf1", Some("shift_jis"), "こん"),
             (b"a\0\n\0b\0", Some("utf-16le"), "a\nb"),
+            (b"a\0b\0c\0d\0", None, "abcd"),
+            (b"\0a\0b\0c\0d", Some("utf-8"), "abcd"),
+            (b"a\0b", None, "a\0b"),
             (b"\xfe\xff\0a\0\n\0b", Some("utf-16be"), "a\nb"),
         ] {
             let (text, map) = decode(Cow::Borrowed(bytes), Charset::of(label));

@@ -28,6 +28,7 @@ pub(super) const UNKNOWN_CHARSET: &str = "a character set that is not known";
 pub(super) const STRAY_CONTROL: &str = "a carriage return or zero byte inside a header";
 pub(super) const ODD_FIELD_NAME: &str = "a header name with a space or other foreign byte";
 pub(super) const BLANK_CONTINUATION: &str = "a line of blanks inside a header";
+pub(super) const MIXED_LINE_ENDS: &str = "different line ends in one header";
 pub(super) const NO_EMPTY_LINE: &str = "no empty line between header and body";
 pub(super) const HEADER_IN_BODY: &str = "header lines at the start of the body";
 pub(super) const STRAY_BOUNDARY_BREAK: &str = "a boundary behind a stray carriage return";
@@ -166,6 +167,11 @@ mod tests {
             ("Content-Type: multipart/mixed; boundary=\"a \"\n\n--a\n\nx\n--a--", ODD_BOUNDARY),
             ("Content-Type: multipart/mixed; boundary=\"=?utf-8?q?a?=\"\n\n--a\n\nx\n--a--", ODD_BOUNDARY),
             ("Content-Type: multipart/mixed; boundary*0=a; boundary*0=b\n\n--a\n\nx\n--a--", ODD_CONTENT_TYPE),
+            ("Content-Type: multipart/mixed; boundary*0=a; boundary*1=b\n\n--ab\n\nx\n--ab--", ODD_CONTENT_TYPE),
+            ("Content-Type: multipart/mixed; boundary=(c)a\n\n--a\n\nx\n--a--", ODD_CONTENT_TYPE),
+            ("Content-Type: multi\n part/mixed; boundary=a\n\n--a\n\nx\n--a--", ODD_CONTENT_TYPE),
+            ("Content-Transfer-Encoding: base64 (comment)\n\neA==", UNKNOWN_ENCODING),
+            ("Content-Type: text/plain; name=a.txt\nContent-Disposition: inline; filename=a.exe\n\nx", TWO_FILE_NAMES),
             ("Content-Type: multipart/mixed; boundary=b\n\n--a\n\nx\n--a--", BOUNDARY_NOT_FOUND),
             ("Content-Type: multipart/mixed; boundary=a\n\n--a\n\nx\n", NO_LAST_BOUNDARY),
             ("Content-Type: multipart/mixed; boundary=a\n\n--a\n\nx\n--a text\n\ny\n--a--", BOUNDARY_WITH_TEXT),
@@ -204,6 +210,13 @@ mod tests {
         ] {
             assert!(classes(text).contains(&class), "{text:?}: {:?}", classes(text));
         }
+    }
+
+    #[test]
+    fn line_ends_are_of_one_kind() {
+        let message = Message::parse(b"Subject: a\r\nTo: b\nCc: c\r\n\r\nx".to_vec());
+        assert_eq!(message.ambiguous()[0].class, super::MIXED_LINE_ENDS);
+        assert!(Message::parse(b"Subject: a\nTo: b\n\nx".to_vec()).ambiguous().is_empty());
     }
 
     #[test]

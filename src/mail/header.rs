@@ -20,7 +20,8 @@ pub(super) enum End {
     NoField,
     /// A boundary line of an enclosing multipart.
     Boundary,
-    EndOfData,
+    /// The data end.
+    Nothing,
 }
 
 /// A header block.
@@ -39,6 +40,8 @@ pub(super) struct Block {
     pub odd_name: bool,
     /// A continuation line of blanks only: some readers end the header here.
     pub blank_continuation: bool,
+    /// Lines that end in CR LF beside lines that end in LF alone.
+    pub mixed_line_ends: bool,
 }
 
 /// Reads the header block that begins at `start`. `is_boundary` is asked for lines that begin with `--`.
@@ -47,17 +50,21 @@ pub(super) fn read_block(bytes: &[u8], start: usize, is_boundary: impl Fn(usize)
         fields: Vec::with_capacity(16),
         header: start..start,
         body: bytes.len(),
-        end: End::EndOfData,
+        end: End::Nothing,
         too_large: false,
         too_many: false,
         stray_control: false,
         odd_name: false,
         blank_continuation: false,
+        mixed_line_ends: false,
     };
     let mut at = start;
+    let mut line_ends = [false; 3];
     while at < bytes.len() {
         let (line_end, next) = line(bytes, at);
         let text = &bytes[at..line_end];
+        line_ends[(next - line_end).min(2)] = true;
+        block.mixed_line_ends = line_ends[1] && line_ends[2];
         if text.is_empty() {
             block.body = next;
             block.end = End::EmptyLine;
@@ -149,14 +156,16 @@ pub(super) struct Structured {
     pub odd_value: bool,
     /// One parameter given twice with different values.
     pub contradictory: bool,
-    /// RFC 2231 sections twice or with a gap.
+    /// RFC 2231 sections twice or with a gap, or for a boundary, which many readers do not join.
     pub odd_sections: bool,
+    /// A comment inside, which some readers take for part of the value.
+    pub commented: bool,
     pub too_many: bool,
 }
 
 /// Reads `value; name=value; …`, leniently and in linear time.
 pub(super) fn structured(bytes: &[u8]) -> Structured {
-    let mut reader = Reader { bytes, at: 0, odd: false };
+    let mut reader = Reader { bytes, at: 0, odd: false, commented: false };
     let mut result = Structured::default();
     let value = reader.until_semicolon();
     result.odd_value = value.iter().any(|byte| matches!(byte, b'"' | b',' | b'\\') || is_space(*byte) || *byte >= 128);
@@ -170,6 +179,7 @@ pub(super) fn structured(bytes: &[u8]) -> Structured {
         raw.extend(reader.parameter());
     }
     result.odd = reader.odd;
+    result.commented = reader.commented;
     join_sections(raw, &mut result);
     result
 }
@@ -184,6 +194,7 @@ struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
     odd: bool,
+    commented: bool,
 }
 
 impl Reader<'_> {
@@ -203,6 +214,7 @@ impl Reader<'_> {
     }
 
     fn skip_comment(&mut self) {
+        self.commented = true;
         let (mut depth, mut escaped) = (0, false);
         while let Some(byte) = self.peek() {
             self.at += 1;
@@ -330,6 +342,7 @@ fn join_sections(raw: Vec<RawParameter>, result: &mut Structured) {
     for (name, mut sections) in sectioned {
         sections.sort_by_key(|section| section.number);
         result.odd_sections |= sections.iter().enumerate().any(|(index, section)| section.number != index);
+        result.odd_sections |= name == "boundary";
         let value = joined(&sections);
         match result.parameters.iter_mut().find(|(known, _)| *known == name) {
             // `filename` beside `filename*` is the usual courtesy to old readers; a second boundary is not.

@@ -67,6 +67,11 @@ pub(super) fn read(bytes: &[u8], fields: &[Field], in_digest: bool) -> Declared 
     if let Some(value) = disposition {
         declared.read_disposition(header::structured(value));
     }
+    if let (Some(one), Some(other)) = (&declared.file_name, &type_name)
+        && extension(one) != extension(other)
+    {
+        declared.doubts.push(doubt::TWO_FILE_NAMES);
+    }
     declared.file_name = declared.file_name.take().or(type_name).filter(|name| !name.is_empty());
     declared.protection = protection(&declared.content_type, declared.file_name.as_deref());
     declared
@@ -85,7 +90,7 @@ impl Declared {
             other => other,
         };
         let is_multipart = media == "multipart";
-        if value.odd_value || (is_multipart && (value.odd || value.odd_sections)) {
+        if value.odd_value || (is_multipart && (value.odd || value.odd_sections || value.commented)) {
             self.doubts.push(doubt::ODD_CONTENT_TYPE);
         }
         if value.contradictory {
@@ -132,7 +137,7 @@ impl Declared {
             "base64" => TransferEncoding::Base64,
             _ => TransferEncoding::Unknown,
         };
-        if self.encoding == TransferEncoding::Unknown || value.odd || !value.parameters.is_empty() {
+        if self.encoding == TransferEncoding::Unknown || value.odd || value.commented || !value.parameters.is_empty() {
             self.doubts.push(doubt::UNKNOWN_ENCODING);
         }
         let composite = self.content_type.media == "multipart" || super::scan::is_message_type(&self.content_type);
@@ -155,6 +160,11 @@ impl Declared {
         let name = value.parameters.iter().find(|(name, _)| name == "filename");
         self.file_name = name.map(|(_, name)| header::displayed(name));
     }
+}
+
+/// What a reader goes by when it opens a file.
+fn extension(name: &str) -> Option<String> {
+    name.trim().rsplit_once('.').map(|(_, extension)| extension.to_lowercase())
 }
 
 pub(super) fn is_identity(encoding: TransferEncoding) -> bool {

@@ -284,20 +284,17 @@ impl Scan<'_> {
             enclosed,
             protection: declared.protection.or(inherited),
         });
-        for reason in
-            [block.too_large.then_some(UnreadReason::TooLarge), block.too_many.then_some(UnreadReason::TooMany)]
-        {
-            if let Some(reason) = reason {
-                self.unread(index, reason);
-            }
+        if block.too_large {
+            self.unread(index, UnreadReason::TooLarge);
         }
-        if declared.too_many {
+        if block.too_many || declared.too_many {
             self.unread(index, UnreadReason::TooMany);
         }
         for (seen, class) in [
             (block.stray_control, doubt::STRAY_CONTROL),
             (block.odd_name, doubt::ODD_FIELD_NAME),
             (block.blank_continuation, doubt::BLANK_CONTINUATION),
+            (block.mixed_line_ends, doubt::MIXED_LINE_ENDS),
             (self.lacks_empty_line(index, block.end, heads_message), doubt::NO_EMPTY_LINE),
         ] {
             if seen {
@@ -314,7 +311,7 @@ impl Scan<'_> {
     fn lacks_empty_line(&self, index: usize, end: End, heads_message: bool) -> bool {
         match end {
             End::EmptyLine => false,
-            End::EndOfData => heads_message && index > 0 && !self.frames.is_empty(),
+            End::Nothing => heads_message && index > 0 && !self.frames.is_empty(),
             End::NoField | End::Boundary => true,
         }
     }

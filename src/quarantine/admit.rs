@@ -5,7 +5,7 @@ use crate::{
     intake::Submission,
     policy::{Category, Disposition, Ground, Mode, Verdict},
 };
-use time::Duration;
+use std::time::Duration;
 
 /// Evidence lines kept for one ground: enough to understand it, bounded for a message of ten thousand findings.
 const EVIDENCE: usize = 20;

@@ -140,6 +140,9 @@ pub trait NoticeWriter: Send + Sync {
     fn held(&self, head: &CaseHead, face: &Face) -> Option<Letter>;
 
     fn returned(&self, case: &Case, face: &Face) -> Option<Letter>;
+
+    /// Nobody decided in time.
+    fn expired(&self, case: &Case, face: &Face) -> Option<Letter>;
 }
 
 /// What a person did with a case.

@@ -318,7 +318,6 @@ async fn lease(db: &mut SqliteConnection, owner: &[u8; 16], most: usize, until: 
     Ok(Acted { leased, ..Acted::default() })
 }
 
-#[allow(clippy::too_many_arguments)]
 async fn finish(
     db: &mut SqliteConnection,
     id: SubmissionId,

@@ -33,7 +33,9 @@ impl CaseStore for Store {
     ) -> Result<(), StoreDown> {
         let id = case.head.id;
         let inner = self.inner.clone();
+        let room = self.inner.sealing.acquire().await.map_err(|_| StoreDown)?;
         let held = off_thread(move || inner.seal_case(case, &outbox)).await??;
+        drop(room);
         let files: Vec<String> = std::iter::once(held.message.clone())
             .chain(held.outbox.iter().filter_map(|item| item.blob.clone()))
             .collect();
@@ -165,6 +167,8 @@ impl Inner {
         if items.is_empty() {
             return Ok(Vec::new());
         }
+        let inner = self.clone();
+        let _room = inner.sealing.acquire().await.map_err(|_| StoreDown)?;
         off_thread(move || self.seal_item_rows(&key, &items)).await?
     }
 

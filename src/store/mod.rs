@@ -43,11 +43,14 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use writer::{Health, Job, ThreadRow, Writer};
 
 /// Waiting jobs; beyond it whoever submits waits too.
 const QUEUE: usize = 1024;
+
+/// Messages that are compressed and sealed at once: each needs up to three times its size meanwhile.
+const SEALING: usize = 4;
 
 /// The number of the key that belongs to no case.
 const NODE_KEY: [u8; 16] = [0; 16];
@@ -65,6 +68,7 @@ struct Inner {
     records: Arc<Records>,
     health: Arc<Health>,
     blobs: blobs::Blobs,
+    sealing: Semaphore,
     wrapper: Wrapper,
     node_key: CaseKey,
     lookup: KeyedHash,
@@ -172,6 +176,7 @@ impl Store {
             records,
             health,
             blobs: blobs::Blobs::open(data_dir)?,
+            sealing: Semaphore::new(SEALING),
             wrapper,
             node_key,
             lookup: keys.hasher(Purpose::Lookup),

@@ -4,6 +4,7 @@
 
 mod faults;
 mod hop;
+mod measure;
 mod outbox;
 mod paths;
 mod tls;
@@ -32,7 +33,7 @@ fn settings(address: &str, tls: TlsMode) -> RelaySettings {
     let mut settings = RelaySettings::new(address, tls, "gate.example");
     let limits = &mut settings.limits;
     for limit in [&mut limits.banner, &mut limits.ehlo, &mut limits.tls, &mut limits.envelope, &mut limits.data] {
-        *limit = Duration::from_millis(600);
+        *limit = Duration::from_secs(10);
     }
     limits.connect = Duration::from_secs(2);
     settings
@@ -40,6 +41,14 @@ fn settings(address: &str, tls: TlsMode) -> RelaySettings {
 
 fn relay(hop: &Hop) -> Relay {
     Relay::new(settings(&hop.address, TlsMode::None)).unwrap()
+}
+
+/// Does not wait long for a hop that says nothing.
+fn impatient(hop: &Hop) -> Relay {
+    let mut settings = settings(&hop.address, TlsMode::None);
+    settings.limits.banner = Duration::from_millis(500);
+    settings.limits.envelope = Duration::from_millis(500);
+    Relay::new(settings).unwrap()
 }
 
 fn path(address: &str) -> ForwardPath {
@@ -54,7 +63,7 @@ fn sender(parameters: &[&str]) -> ReversePath {
 }
 
 fn outgoing() -> Outgoing {
-    Outgoing::edited(Arc::from(&b"Received: by gate.example\r\n"[..]), MESSAGE.to_vec())
+    Outgoing::bytes(Arc::from(&b"Received: by gate.example\r\n"[..]), MESSAGE.to_vec())
 }
 
 fn in_seconds(seconds: u64) -> Instant {

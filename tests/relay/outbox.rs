@@ -17,7 +17,7 @@ use outgate::{
 use time::OffsetDateTime;
 use tokio::{
     net::TcpListener,
-    sync::{Notify, oneshot},
+    sync::{Notify, watch},
     task::JoinHandle,
 };
 
@@ -28,7 +28,7 @@ struct Bench {
 
 struct Worker {
     wake: Arc<Notify>,
-    stop: oneshot::Sender<()>,
+    stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
@@ -96,21 +96,13 @@ impl Bench {
         let mut schedule = Schedule { poll: Duration::from_millis(50), ..Schedule::default() };
         schedule.first = vec![Duration::from_millis(100); 50];
         change(&mut schedule);
-        let (stop, stopped) = oneshot::channel();
+        let (stop, stopped) = watch::channel(false);
         let wake = Arc::new(Notify::new());
-        let outbox = Outbox {
-            store: self.store.clone(),
-            relay: Relay::new(settings(address, TlsMode::None)).unwrap(),
-            reporter: Reporter {
-                from: Address::parse("outgate@ours.example").unwrap(),
-                hostname: "gate.example".into(),
-            },
-            seals: Seals::new(&keys()),
-            schedule,
-            wake: wake.clone(),
-        };
-        let stopped = async move { drop(stopped.await) };
-        Worker { wake, stop, task: tokio::spawn(Arc::new(outbox).run(stopped)) }
+        let relay = Relay::new(settings(address, TlsMode::None)).unwrap();
+        let from = Address::parse("outgate@ours.example").unwrap();
+        let reporter = Reporter { from, hostname: "gate.example".into() };
+        let outbox = Outbox::new(self.store.clone(), relay, Seals::new(&keys()), reporter, wake.clone());
+        Worker { wake, stop, task: tokio::spawn(outbox.with_schedule(schedule).run(stopped)) }
     }
 
     async fn becomes(&self, id: SubmissionId, state: State) {
@@ -126,7 +118,7 @@ impl Bench {
 
 impl Worker {
     async fn end(self) {
-        self.stop.send(()).unwrap();
+        self.stop.send(true).unwrap();
         tokio::time::timeout(Duration::from_secs(5), self.task).await.unwrap().unwrap();
     }
 }

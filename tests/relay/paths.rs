@@ -144,7 +144,7 @@ async fn large_messages_go_as_they_are() {
     let lines: Vec<u8> = (0..400_000u32).flat_map(|line| format!(".line {line}\r\n").into_bytes()).collect();
     let plain = "no dot at all\r\n".repeat(100_000).into_bytes();
     let message = [&plain[..], &lines].concat();
-    let outgoing = Outgoing::edited(Arc::from(&b"Received: x\r\n"[..]), message.clone());
+    let outgoing = Outgoing::bytes(Arc::from(&b"Received: x\r\n"[..]), message.clone());
     let sent = begun(&relay).await.0.send(outgoing, in_seconds(20)).await;
     assert_eq!(code(&sent), 250);
     let body = hop.bodies().await.remove(0);

@@ -62,7 +62,7 @@ impl Outgoing {
     }
 
     /// Bytes that were made by edits or by us, behind `trace`, which may be empty.
-    pub fn edited(trace: Arc<[u8]>, bytes: impl Into<Arc<Vec<u8>>>) -> Self {
+    pub fn bytes(trace: Arc<[u8]>, bytes: impl Into<Arc<Vec<u8>>>) -> Self {
         Self { trace, content: Content::Bytes(bytes.into()) }
     }
 

@@ -195,6 +195,7 @@ fn write_parameter(out: &mut Vec<u8>, parameter: &Parameter, known: bool) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod tests {
     use super::*;
     use crate::mail::Address;

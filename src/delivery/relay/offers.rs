@@ -47,6 +47,7 @@ impl Offers {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod tests {
     use super::*;
     use crate::mail::wire::ReplyParser;

@@ -112,6 +112,7 @@ impl ServerCertVerifier for Anyone {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod tests {
     use super::*;
 

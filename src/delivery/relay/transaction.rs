@@ -236,13 +236,15 @@ async fn transfer(mut lease: Lease, body: &WireBody<'_>, answer_by: Instant) -> 
         Err(lost) => return lost_before_dot(lost, Step::Data),
     }
     if let Err(lost) = connection.send_body(body, answer_by).await {
-        return match (&lost, connection.reply(Instant::now() + EARLY_REPLY).await) {
+        if matches!(lost, Lost::Closed(_))
+            && let Ok(reply) = connection.reply(Instant::now() + EARLY_REPLY).await
+            && reply.code() >= 400
+            && reply.code() != 421
+        {
             // It said why before it closed.
-            (Lost::Closed(_), Ok(reply)) if reply.code() >= 400 && reply.code() != 421 => {
-                Transfer::Ended(Sent::Replied(passed_on(reply, Step::Message)))
-            }
-            _ => lost_before_dot(lost, Step::Message),
-        };
+            return Transfer::Ended(Sent::Replied(passed_on(reply, Step::Message)));
+        }
+        return lost_before_dot(lost, Step::Message);
     }
     match connection.reply(answer_by).await {
         Ok(reply) => Transfer::Ended(settle(lease, reply)),

@@ -62,21 +62,20 @@ fn qp_escape(raw: &[u8]) -> (Option<u8>, usize) {
     }
 }
 
-/// Writes `content` as quoted-printable, the first line beginning at `column`. Line breaks of the content (CR LF
-/// or LF) are written as `newline`.
+/// Writes `content` as quoted-printable, the first line beginning at `column`. A line break is `newline` and nothing
+/// else: another CR or LF is content and is escaped.
 pub(super) fn qp_encode(content: &[u8], column: usize, newline: &[u8], out: &mut Vec<u8>) {
     let mut column = column;
     let mut at = 0;
     while at < content.len() {
         let rest = &content[at..];
-        let line_break = line_break(rest);
-        if line_break > 0 {
+        if rest.starts_with(newline) {
             out.extend_from_slice(newline);
             column = 0;
-            at += line_break;
+            at += newline.len();
             continue;
         }
-        let ends_line = rest.len() == 1 || self::line_break(&rest[1..]) > 0;
+        let ends_line = rest.len() == 1 || rest[1..].starts_with(newline);
         let byte = rest[0];
         let plain = match byte {
             b'=' => false,
@@ -99,15 +98,6 @@ pub(super) fn qp_encode(content: &[u8], column: usize, newline: &[u8], out: &mut
         }
         column += width;
         at += 1;
-    }
-}
-
-/// The length of the line break at the start of `bytes`, 0 for none.
-fn line_break(bytes: &[u8]) -> usize {
-    match bytes {
-        [b'\r', b'\n', ..] => 2,
-        [b'\n', ..] => 1,
-        _ => 0,
     }
 }
 
@@ -207,7 +197,7 @@ mod tests {
             (b"end \r\nnext\t", b"end=20\r\nnext=09"),
             ("é".as_bytes(), b"=C3=A9"),
             (b"a\rb", b"a=0Db"),
-            (b"a\nb", b"a\r\nb"),
+            (b"a\nb\r\n", b"a=0Ab\r\n"),
             (b"", b""),
         ];
         for (content, encoded) in table {

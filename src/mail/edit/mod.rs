@@ -181,6 +181,9 @@ impl<'m> Work<'m> {
                 Edit::AppendNotice { .. } => false,
             };
             if changed {
+                if self.message.root().fields.is_empty() {
+                    return Err(EditFailure::NoPlace { kind: edit.kind() });
+                }
                 refuse_doubtful_header(self.message, edit.kind())?;
                 self.changes.push(Change { kind: edit.kind(), part: PartId::header() });
             } else {

@@ -27,6 +27,9 @@ pub(super) struct PartEdit {
     pub fields_added: usize,
     pub described: Described,
     pub expected: Expected,
+    /// Length of the line break behind the body, when the boundary that follows had none of its own: the empty line
+    /// of the header served for both.
+    pub glue: usize,
     /// Which of the notices were added.
     pub added: Vec<usize>,
 }
@@ -49,7 +52,9 @@ pub(super) fn append(
 ) -> Result<Option<PartEdit>, EditFailure> {
     let parts = message.parts();
     let part = &parts[place.part];
-    if part.header.end == part.body.start && !part.fields.is_empty() {
+    // Without an empty line behind the header there is no body to write into; a message without any field is none.
+    let separated = part.body.start > part.header.end && (part.parent.is_some() || !part.fields.is_empty());
+    if !separated {
         return Err(EditFailure::NoPlace { kind: KIND });
     }
     let body = Body::read(message, part, newline)?;
@@ -84,6 +89,13 @@ pub(super) fn append(
     let (splices, fields_added) = edit.described.splices(message, part, newline)?;
     edit.splices.extend(splices);
     edit.fields_added = fields_added;
+    let end = part.body.end;
+    let boundary_bare =
+        part.parent.is_some() && end < message.len() && !matches!(message.read(end..end + 1)[0], b'\r' | b'\n');
+    if boundary_bare {
+        edit.splices.push(Splice { range: end..end, bytes: newline.to_vec() });
+        edit.glue = newline.len();
+    }
     Ok(Some(edit))
 }
 
@@ -219,6 +231,7 @@ impl<'m> Body<'m> {
             part: 0,
             splices: vec![Splice { range: start + range.start..start + range.end, bytes }],
             fields_added: 0,
+            glue: 0,
             described: Described { utf8, quoted_printable: false },
             expected: Expected::Grown { by: insert.len() },
             added: Vec::new(),
@@ -273,6 +286,7 @@ impl<'m> Body<'m> {
             part: 0,
             splices: vec![Splice { range: self.part.body.clone(), bytes }],
             fields_added: 0,
+            glue: 0,
             described: Described { utf8, quoted_printable },
             expected: Expected::Becomes(content),
             added: Vec::new(),

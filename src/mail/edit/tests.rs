@@ -108,6 +108,7 @@ fn outcomes() -> Vec<(&'static str, Outcome)> {
         "html-script",
         "html-entities-only",
         "mixed-plain-pdf",
+        "mixed-empty-bare-boundary",
         "mixed-html-qp-pdf",
         "mixed-base64-pound",
         "mixed-7bit-pound",
@@ -284,4 +285,11 @@ fn several_notices_and_their_order() {
     assert!(text.contains("Hello Ben\r\n\r\nFirst notice\r\n\r\nSecond notice\r\n--alt"), "{text}");
     let twice = apply(&Message::parse(once.bytes.clone()), &edits, Transport::default()).unwrap();
     assert_eq!(twice.bytes, once.bytes);
+}
+
+#[test]
+fn a_notice_that_looks_like_a_boundary_fails_the_check() {
+    let message = Message::parse(read("mixed-plain-pdf.eml"));
+    let failure = apply(&message, &[notice("--mix", "")], Transport::default()).unwrap_err();
+    assert!(matches!(failure, EditFailure::CheckFailed { .. }), "{failure}");
 }

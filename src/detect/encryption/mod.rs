@@ -1,0 +1,136 @@
+//! Recognising by content what nobody but its recipient can read, and saying of everything else that is not
+//! read why not. A name or a declared type decides nothing.
+//!
+//! Text inside documents and archives is not taken out yet: such a part is *unread, unknown format*, and a rule says what
+//! that means. Pictures, sound and film hold no text and are not unread.
+
+mod archive;
+pub(super) mod mail;
+mod office;
+mod pdf;
+mod zip;
+
+use super::{
+    Protected, Scan,
+    attachment::{Kind, Sample},
+};
+use crate::mail::{Message, Part, Protection, Unread, UnreadReason};
+
+/// What was learned of the content of one part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Content {
+    Encrypted(Protected),
+    /// Signed, and its text is inside a container.
+    Signed(Protected),
+    Unread(UnreadReason),
+    /// Text: to be scanned.
+    Text,
+    /// Holds no text.
+    NoText,
+}
+
+/// Notes what protects a part, and whether it can be read. True: its text is to be scanned.
+pub(super) fn inspect(message: &Message, part: &Part, scan: &mut Scan) -> bool {
+    let parent = part.parent.and_then(|parent| message.parts()[parent].protection);
+    if let Some(protection) = part.protection
+        && parent != part.protection
+    {
+        scan.protected.push((part.id.clone(), Protected::Mail(protection)));
+        if protection.is_encrypted() {
+            scan.unread.push(Unread { part: part.id.clone(), reason: UnreadReason::Encrypted });
+        }
+    }
+    let is_container =
+        part.is_multipart() || part.content_type.is("message", "rfc822") || part.content_type.is("message", "global");
+    if is_container || part.body.is_empty() {
+        return false;
+    }
+    if part.protection.is_some_and(Protection::is_encrypted) {
+        // What stands around an armoured block is still text.
+        return part.is_text();
+    }
+    let content = content(&Sample::of(message, part), part.is_text());
+    let unread = match content {
+        Content::Encrypted(protected) => {
+            scan.protected.push((part.id.clone(), protected));
+            Some(UnreadReason::Encrypted)
+        }
+        Content::Signed(protected) => {
+            if part.protection.is_none() {
+                scan.protected.push((part.id.clone(), protected));
+            }
+            Some(UnreadReason::UnknownFormat)
+        }
+        Content::Unread(reason) => Some(reason),
+        Content::Text | Content::NoText => None,
+    };
+    scan.unread.extend(unread.map(|reason| Unread { part: part.id.clone(), reason }));
+    // What is declared as text is scanned as text too, whatever it looks like: a reader's program may show it so.
+    content == Content::Text || part.is_text()
+}
+
+fn content(sample: &Sample, declared_text: bool) -> Content {
+    match Kind::of(sample) {
+        Kind::Zip => zip::inspect(sample),
+        Kind::Compound => office::inspect(sample),
+        Kind::Pdf => pdf::inspect(sample),
+        Kind::SevenZip => archive::seven_zip(sample),
+        Kind::Rar => archive::rar(&sample.head),
+        Kind::Pgp => Content::Encrypted(Protected::Mail(Protection::PgpEncrypted)),
+        Kind::Der => mail::der(&sample.head),
+        Kind::NoText => Content::NoText,
+        Kind::Text => Content::Text,
+        // Unknown bytes that are declared as text are text in some charset.
+        Kind::Other if declared_text => Content::Text,
+        Kind::Other if archive::is_encrypted(&sample.head) => Content::Encrypted(Protected::EncryptedArchive),
+        Kind::Other => Content::Unread(UnreadReason::UnknownFormat),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::{Engine, engine::general_purpose::STANDARD};
+
+    pub(super) fn attached(content: &[u8]) -> Content {
+        let encoded: Vec<u8> =
+            STANDARD.encode(content).as_bytes().chunks(76).flat_map(|line| [line, b"\r\n"].concat()).collect();
+        let head = b"Content-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n\r\n";
+        let message = Message::parse([head, &encoded[..]].concat());
+        let mut scan = Scan::default();
+        let text = inspect(&message, message.root(), &mut scan);
+        match (scan.protected.first(), scan.unread.first(), text) {
+            (Some((_, protected)), Some(unread), false) if unread.reason == UnreadReason::Encrypted => {
+                Content::Encrypted(*protected)
+            }
+            (Some((_, protected)), Some(_), false) => Content::Signed(*protected),
+            (None, Some(unread), false) => Content::Unread(unread.reason),
+            (None, None, true) => Content::Text,
+            (None, None, false) => Content::NoText,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_not_read_says_so() {
+        assert_eq!(attached(b"name,number\r\n"), Content::Text);
+        assert_eq!(attached(b"\x89PNG\r\n\x1A\n\0\0"), Content::NoText);
+        assert_eq!(attached(b"\x1F\x8B\x08\0\0\0\0"), Content::Unread(UnreadReason::UnknownFormat));
+        assert_eq!(attached(b"Salted__\x01\x02\x03\x04"), Content::Encrypted(Protected::EncryptedArchive));
+        assert_eq!(attached(b""), Content::NoText);
+    }
+
+    #[test]
+    fn encrypted_mail_is_noted_once() {
+        let message = Message::parse(
+            b"Content-Type: multipart/encrypted; protocol=\"application/pgp-encrypted\"; boundary=b\r\n\r\n--b\r\nContent-Type: application/pgp-encrypted\r\n\r\nVersion: 1\r\n\r\n--b\r\nContent-Type: application/octet-stream\r\n\r\n-----BEGIN PGP MESSAGE-----\r\n\r\nhQ==\r\n-----END PGP MESSAGE-----\r\n--b--\r\n".to_vec(),
+        );
+        let mut scan = Scan::default();
+        for part in message.parts() {
+            inspect(&message, part, &mut scan);
+        }
+        assert_eq!(scan.protected.len(), 1);
+        assert_eq!(scan.protected[0].1, Protected::Mail(Protection::PgpEncrypted));
+        assert_eq!(scan.unread.len(), 1);
+    }
+}

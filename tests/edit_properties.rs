@@ -1,0 +1,238 @@
+//! For any generated message: everything outside the edited parts is byte-identical, an edited part reads as before
+//! and then the notice, twice is once, and nothing asks more of transport.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use mail_parser::{MessageParser, MimeHeaders};
+use outgate::mail::{
+    Edit, Message, Part,
+    edit::{Notice, Transport, apply},
+};
+use proptest::prelude::*;
+use std::sync::Arc;
+
+#[derive(Clone, Debug)]
+enum Node {
+    Text { html: bool, charset: &'static str, encoding: &'static str, text: String },
+    File { bytes: Vec<u8>, inline: bool },
+    Forward(Box<Node>),
+    Multipart { subtype: &'static str, children: Vec<Node>, preamble: String },
+}
+
+impl Node {
+    /// Header fields, empty line and body of one part; no line break at the end.
+    fn write(&self, path: &str, out: &mut Vec<u8>) {
+        match self {
+            Node::Text { html, charset, encoding, text } => {
+                let kind = if *html { "html" } else { "plain" };
+                out.extend(
+                    format!(
+                        "Content-Type: text/{kind}; charset={charset}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n"
+                    )
+                    .bytes(),
+                );
+                let text = if *html { format!("<html><body><p>{text}</p></body></html>") } else { text.clone() };
+                out.extend(encode(&in_charset(&text, charset), encoding));
+            }
+            Node::File { bytes, inline } => {
+                let disposition = if *inline { "inline" } else { "attachment" };
+                out.extend(format!("Content-Type: image/png\r\nContent-Disposition: {disposition}; filename=\"a.png\"\r\nContent-Transfer-Encoding: base64\r\n\r\n").bytes());
+                out.extend(encode(bytes, "base64"));
+            }
+            Node::Forward(inner) => {
+                out.extend(b"Content-Type: message/rfc822\r\n\r\nSubject: inner\r\nMIME-Version: 1.0\r\n");
+                inner.write(&format!("{path}f"), out);
+            }
+            Node::Multipart { subtype, children, preamble } => {
+                let boundary = format!("b{path}b");
+                out.extend(
+                    format!("Content-Type: multipart/{subtype}; boundary=\"{boundary}\"\r\n\r\n{preamble}").bytes(),
+                );
+                for (index, child) in children.iter().enumerate() {
+                    out.extend(format!("\r\n--{boundary}\r\n").bytes());
+                    child.write(&format!("{path}{index}"), out);
+                }
+                out.extend(format!("\r\n--{boundary}--\r\n").bytes());
+            }
+        }
+    }
+}
+
+fn in_charset(text: &str, charset: &str) -> Vec<u8> {
+    match charset {
+        "utf-16le" => text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
+        "us-ascii" => text.chars().filter(char::is_ascii).collect::<String>().into_bytes(),
+        _ => {
+            let encoding = encoding_rs::Encoding::for_label(charset.as_bytes()).expect("a known label");
+            let carried: String = text.chars().filter(|c| !encoding.encode(&c.to_string()).2).collect();
+            encoding.encode(&carried).0.into_owned()
+        }
+    }
+}
+
+fn encode(content: &[u8], encoding: &str) -> Vec<u8> {
+    match encoding {
+        "base64" => {
+            let lines: Vec<String> = STANDARD
+                .encode(content)
+                .as_bytes()
+                .chunks(76)
+                .map(|line| String::from_utf8_lossy(line).into_owned())
+                .collect();
+            lines.join("\r\n").into_bytes()
+        }
+        "quoted-printable" => {
+            let mut out = Vec::new();
+            for (at, byte) in content.iter().enumerate() {
+                let plain = byte.is_ascii_alphanumeric() || b"<>/,.\r\n".contains(byte);
+                match plain {
+                    true => out.push(*byte),
+                    false => out.extend(format!("={byte:02X}").bytes()),
+                }
+                if at % 20 == 19 && *byte != b'\r' {
+                    out.extend(b"=\r\n");
+                }
+            }
+            out
+        }
+        _ => content.to_vec(),
+    }
+}
+
+/// Words that no zone parser takes for a quotation.
+fn text() -> impl Strategy<Value = String> {
+    let line = "([a-zA-Z]{1,12}|[0-9]{1,4}|é|ü|Привет|日本|=|--)( ([a-zA-Z]{1,12}|,|=3D|£|ß|да|語)){0,14} {0,2}";
+    (proptest::collection::vec(line, 0..6), prop_oneof![Just(""), Just("\r\n"), Just("\r\n\r\n")])
+        .prop_map(|(lines, end)| lines.join("\r\n") + end)
+}
+
+fn leaf_text() -> impl Strategy<Value = Node> {
+    let form = prop_oneof![
+        Just(("us-ascii", "7bit")),
+        Just(("utf-8", "8bit")),
+        Just(("utf-8", "quoted-printable")),
+        Just(("utf-8", "base64")),
+        Just(("iso-8859-1", "8bit")),
+        Just(("iso-8859-1", "quoted-printable")),
+        Just(("windows-1252", "base64")),
+        Just(("koi8-r", "8bit")),
+        Just(("koi8-r", "quoted-printable")),
+        Just(("iso-2022-jp", "7bit")),
+        Just(("shift_jis", "base64")),
+        Just(("utf-16le", "base64")),
+    ];
+    (any::<bool>(), form, text()).prop_map(|(html, (charset, encoding), text)| Node::Text {
+        html,
+        charset,
+        encoding,
+        text,
+    })
+}
+
+fn node() -> impl Strategy<Value = Node> {
+    let file = (proptest::collection::vec(any::<u8>(), 0..300), any::<bool>())
+        .prop_map(|(bytes, inline)| Node::File { bytes, inline });
+    let leaf = prop_oneof![4 => leaf_text(), 1 => file];
+    leaf.prop_recursive(3, 12, 4, |inner| {
+        let subtype = prop_oneof![Just("mixed"), Just("alternative"), Just("related")];
+        let preamble = prop_oneof![Just(String::new()), Just("A preamble.\r\n".to_owned())];
+        let many = (subtype, proptest::collection::vec(inner.clone(), 1..4), preamble)
+            .prop_map(|(subtype, children, preamble)| Node::Multipart { subtype, children, preamble });
+        prop_oneof![5 => many, 1 => inner.prop_map(|inner| Node::Forward(Box::new(inner)))]
+    })
+}
+
+fn message(node: &Node) -> Vec<u8> {
+    let mut out = b"From: ada@ours.example\r\nTo: ben@elsewhere.example,\r\n\tcleo@elsewhere.example\r\nSubject: Plans\r\nCc: dan@elsewhere.example\r\nMIME-Version: 1.0\r\n".to_vec();
+    node.write("", &mut out);
+    out
+}
+
+fn notice(plain: &str) -> Edit {
+    Edit::AppendNotice { notice: Arc::new(Notice { name: "n".into(), plain: plain.into(), html: String::new() }) }
+}
+
+fn span(part: &Part) -> std::ops::Range<usize> {
+    part.header.start..part.body.end
+}
+
+/// The edited message with the edited parts put back as they were.
+fn put_back(before: &Message, after: &Message, edited: &[usize]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut at = 0;
+    for index in edited {
+        let (old, new) = (span(&before.parts()[*index]), span(&after.parts()[*index]));
+        out.extend_from_slice(&after.read(at..new.start));
+        out.extend_from_slice(&before.read(old));
+        at = new.end;
+    }
+    out.extend_from_slice(&after.read(at..after.len()));
+    out
+}
+
+fn words(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_notice_changes_its_parts_and_nothing_else(
+        node in node(),
+        wording in prop_oneof![Just("This notice is plain."), Just("Costs £5 at the café"), Just("Bitte “nicht” – 日本")],
+    ) {
+        let bytes = message(&node);
+        let before = Message::parse(bytes.clone());
+        prop_assume!(before.ambiguous().is_empty());
+        let edits = [notice(wording)];
+        let applied = match apply(&before, &edits, Transport::default()) {
+            Ok(applied) => applied,
+            Err(failure) => {
+                prop_assert_eq!(failure.to_string(), "append-notice: the message has no part that can take it");
+                return Ok(());
+            }
+        };
+        let after = Message::parse(applied.bytes.clone());
+        let place = |id: &str| before.parts().iter().position(|part| part.id.as_str() == id).unwrap();
+        let edited: Vec<usize> = applied.changes.iter().map(|change| place(change.part.as_str())).collect();
+        prop_assert!(!edited.is_empty());
+        prop_assert_eq!(put_back(&before, &after, &edited), bytes.clone());
+        prop_assert!(!bytes.is_ascii() || applied.bytes.is_ascii());
+        prop_assert!(applied.bytes.split(|byte| *byte == b'\n').all(|line| line.len() <= 999));
+
+        let independent = MessageParser::new().parse(&applied.bytes).unwrap();
+        for index in edited {
+            let (old, new) = (&before.parts()[index], &after.parts()[index]);
+            prop_assert!(!new.enclosed);
+            let (old, new_text) = (before.text(old).text, after.text(new).text);
+            if new.content_type.subtype == "plain" {
+                prop_assert!(new_text.starts_with(&old), "{:?} then {:?}", old, new_text);
+                prop_assert_eq!(words(&new_text[old.len()..]), wording);
+            } else {
+                prop_assert_eq!(words(&new_text), words(&format!("{old} {wording}")));
+            }
+            let seen = independent.parts.iter().find(|part| part.offset_body as usize == new.body.start);
+            let seen = seen.expect("the independent parser sees the part");
+            prop_assert!(seen.content_type().is_some());
+            let shown = if new.content_type.subtype == "plain" { wording } else { "<p>" };
+            prop_assert!(words(seen.text_contents().unwrap()).contains(shown));
+        }
+        let again = apply(&after, &edits, Transport::default()).unwrap();
+        prop_assert!(again.changes.is_empty());
+        prop_assert_eq!(again.bytes, applied.bytes);
+    }
+
+    #[test]
+    fn hidden_recipients_leave_the_body_alone(node in node()) {
+        let bytes = message(&node);
+        let before = Message::parse(bytes.clone());
+        let applied = apply(&before, &[Edit::HideRecipients], Transport::default()).unwrap();
+        let body = before.root().body.start;
+        prop_assert!(applied.bytes.ends_with(&bytes[body..]));
+        let head = String::from_utf8(applied.bytes[..applied.bytes.len() - (bytes.len() - body)].to_vec()).unwrap();
+        let expected = String::from_utf8(bytes[..body].to_vec()).unwrap()
+            .replace("To: ben@elsewhere.example,\r\n\tcleo@elsewhere.example\r\n", "To: undisclosed-recipients:;\r\n")
+            .replace("Cc: dan@elsewhere.example\r\n", "");
+        prop_assert_eq!(head, expected);
+    }
+}

@@ -1,0 +1,141 @@
+//! Each condition: yes, no, and its value in words.
+
+use super::world::{HEAD, facts, found, ruleset, scan_of, submission};
+use outgate::{
+    detect::{Protected, Scan},
+    mail::{Ambiguity, PartId, Protection, Unread, UnreadReason, Zone},
+    policy::{Mode, Tell, explain, rule::Outcome},
+};
+
+const GROUPS: &str = "\n[[group]]\nname = 'all-staff'\naddress = 'all-staff@ours.example'\nmembers = 120\n\
+                      approval = true\nmanager = 'manager@ours.example'\n\
+                      \n[[group]]\nname = 'team'\naddress = 'team@ours.example'\n";
+
+/// What the condition says of a message, and its value in words.
+fn ask(
+    condition: &str,
+    sender: &str,
+    recipients: &[&str],
+    message: &str,
+    scan: &Scan,
+    shares: Tell,
+) -> (Outcome, String) {
+    let rule = format!("{HEAD}\n[when]\n{condition}\n\n[then.tag-subject]\ntag = 'x'\n");
+    let set = ruleset(&[("rule", &rule)], GROUPS, Mode::Enforce);
+    let submission = submission(sender, recipients, message);
+    let explained = explain(&submission, scan, &facts(shares), &set).remove(0);
+    (explained.outcome, explained.conditions[0].value.clone())
+}
+
+const US: &str = "author@ours.example";
+const OUT: &str = "client@elsewhere.example";
+const HELLO: &str = "From: author@ours.example\nTo: client@elsewhere.example\nSubject: Hello to You\n\nHello.\n";
+const AUTO: &str =
+    "From: author@ours.example\nTo: client@elsewhere.example\nAuto-Submitted: auto-generated\n\nHello.\n";
+const THREE: &str = "From: author@ours.example\nTo: a@elsewhere.example, B@elsewhere.example\n\
+                     Cc: b@elsewhere.example, c@elsewhere.example\n\nHello.\n";
+
+/// Condition, sender, recipients, message, whether it holds, its value in words.
+type Asked = (&'static str, &'static str, &'static [&'static str], &'static str, bool, &'static str);
+
+#[test]
+fn conditions_on_people_and_header() {
+    let table: &[Asked] = &[
+        ("direction = 'outbound'", US, &[OUT], HELLO, true, "outbound"),
+        ("direction = ['internal', 'foreign']", US, &[OUT], HELLO, false, "outbound"),
+        ("direction = 'internal'", US, &["colleague@ours.example"], HELLO, true, "internal"),
+        ("direction = 'foreign'", OUT, &["x@third.example"], "From: x@elsewhere.example\n\nHello.\n", true, "foreign"),
+        ("outside = true", US, &["colleague@ours.example", OUT], HELLO, true, "1"),
+        ("outside = true", US, &["colleague@sub.ours.example"], HELLO, false, "0"),
+        ("outside = false", US, &["colleague@ours.example"], HELLO, true, "0"),
+        ("recipients-over = 2", US, &[OUT, "b@elsewhere.example", "c@elsewhere.example"], HELLO, true, "3"),
+        ("recipients-over = 2", US, &[OUT, "Client@Elsewhere.example", "c@elsewhere.example"], HELLO, false, "2"),
+        ("recipients-over = 100", US, &["All-Staff@ours.example"], HELLO, true, "120"),
+        ("visible-recipients-over = 2", US, &[OUT], THREE, true, "3"),
+        ("visible-recipients-over = 3", US, &[OUT], THREE, false, "3"),
+        ("outside-recipients-over = 1", US, &[OUT, "d@elsewhere.example", "e@ours.example"], HELLO, true, "2"),
+        ("outside-recipients-over = 2", US, &[OUT, "d@elsewhere.example", "e@ours.example"], HELLO, false, "2"),
+        ("recipient-domain = 'elsewhere.example'", US, &["x@Mail.Elsewhere.example"], HELLO, true, "1"),
+        ("recipient-domain = 'elsewhere.example'", US, &["x@notelsewhere.example"], HELLO, false, "0"),
+        ("recipient-group = ['team', 'all-staff']", US, &["team@ours.example"], HELLO, true, "team"),
+        ("recipient-group = 'team'", US, &[OUT], HELLO, false, "no group"),
+        ("group-needs-approval = true", US, &["all-staff@ours.example"], HELLO, true, "all-staff"),
+        ("group-needs-approval = true", US, &["team@ours.example"], HELLO, false, "team"),
+        ("from-domain = 'ours.example'", OUT, &[OUT], HELLO, true, "yes"),
+        ("from-domain = 'ours.example'", US, &[OUT], "From: x@elsewhere.example\n\nHello.\n", false, "no"),
+        ("from-domain = 'ours.example'", US, &[OUT], "Subject: no author\n\nHello.\n", true, "yes"),
+        ("subject-contains = ['to YOU']", US, &[OUT], HELLO, true, "yes"),
+        ("subject-contains = ['goodbye']", US, &[OUT], HELLO, false, "no"),
+        ("automatic = true", US, &[OUT], AUTO, true, "yes"),
+        ("automatic = true", US, &[OUT], HELLO, false, "no"),
+        ("automatic = false", US, &[OUT], HELLO, true, "no"),
+        ("automatic = true", "", &[OUT], HELLO, true, "yes"),
+        ("header-matches = { name = 'subject', pattern = '^Hello' }", US, &[OUT], HELLO, true, "yes"),
+        ("header-matches = { name = 'Subject', pattern = '^hello' }", US, &[OUT], HELLO, false, "no"),
+        ("header-matches = { name = 'X-None', pattern = '' }", US, &[OUT], HELLO, false, "no"),
+    ];
+    for (condition, sender, recipients, message, holds, value) in table {
+        let (outcome, said) = ask(condition, sender, recipients, message, &Scan::default(), Tell::No);
+        assert_eq!(outcome == Outcome::Match, *holds, "{condition} for {recipients:?}: {outcome:?}");
+        assert_eq!(said, *value, "{condition}");
+    }
+}
+
+#[test]
+fn conditions_on_what_the_scan_says() {
+    let plain = Scan::default();
+    let nino = scan_of(vec![found("personal.uk-nino", 1, Zone::Own), found("personal.uk-nino", 2, Zone::Quoted)]);
+    let locked = Scan { protected: vec![(PartId::new("1"), Protected::EncryptedPdf)], ..Scan::default() };
+    let signed =
+        Scan { protected: vec![(PartId::new("1"), Protected::Mail(Protection::PgpSigned))], ..Scan::default() };
+    let member =
+        Scan { protected: vec![(PartId::new("1").member("a.pdf"), Protected::EncryptedPdf)], ..Scan::default() };
+    let unread =
+        Scan { unread: vec![Unread { part: PartId::new("2"), reason: UnreadReason::TooLarge }], ..Scan::default() };
+    let ambiguous =
+        Scan { ambiguous: vec![Ambiguity { part: PartId::new("1"), class: "two boundaries" }], ..Scan::default() };
+    let table: &[(&str, &Scan, bool, &str)] = &[
+        ("finds = ['personal.uk-nino']", &nino, true, "2"),
+        ("finds = ['words.abuse']", &nino, false, "0"),
+        ("finds = { any = ['personal.uk-nino'], distinct = 3 }", &nino, false, "2"),
+        ("finds = { any = ['personal.uk-nino'], zones = ['quoted'] }", &nino, true, "1"),
+        ("finds = { any = ['personal.uk-nino'], zones = ['attachment'] }", &nino, false, "0"),
+        ("finds = { any = ['personal.uk-nino'], min-score = 0.95 }", &nino, false, "0"),
+        ("finds = { any = ['personal.uk-nino'], min-severity = 3 }", &nino, false, "0"),
+        ("encrypted = 'all'", &locked, true, "1 of 1 parts"),
+        ("encrypted = 'attachment'", &locked, true, "1 of 1 parts"),
+        ("encrypted = 'all'", &signed, false, "0 of 1 parts"),
+        ("encrypted = 'all'", &member, false, "1 of 2 parts"),
+        ("encrypted = 'attachment'", &member, true, "1 of 2 parts"),
+        ("encrypted = 'attachment'", &plain, false, "0 of 1 parts"),
+        ("unread = ['too-large', 'time']", &unread, true, "too-large"),
+        ("unread = 'encrypted'", &unread, false, "too-large"),
+        ("unread = 'encrypted'", &plain, false, "all was read"),
+        ("ambiguous = true", &ambiguous, true, "yes"),
+        ("ambiguous = true", &plain, false, "no"),
+        ("ambiguous = false", &plain, true, "no"),
+    ];
+    for (condition, scan, holds, value) in table {
+        let (outcome, said) = ask(condition, US, &[OUT], HELLO, scan, Tell::No);
+        assert_eq!(outcome == Outcome::Match, *holds, "{condition}: {outcome:?}");
+        assert_eq!(said, *value, "{condition}");
+    }
+}
+
+#[test]
+fn a_fault_of_the_world_is_neither_yes_nor_no() {
+    let why = Tell::CannotTell("the store does not answer");
+    let told = |condition, shares| ask(condition, US, &[OUT], HELLO, &Scan::default(), shares);
+    for (condition, shares, outcome) in [
+        ("thread-already-shares = true", Tell::Yes, Outcome::Match),
+        ("thread-already-shares = false", Tell::No, Outcome::Match),
+        ("thread-already-shares = true", why, Outcome::CannotTell("the store does not answer")),
+        ("thread-already-shares = false", why, Outcome::CannotTell("the store does not answer")),
+    ] {
+        assert_eq!(told(condition, shares).0, outcome, "{condition} {shares:?}");
+    }
+    assert!(matches!(told("thread-already-shares = true", Tell::No).0, Outcome::NoMatch { missing: 1, .. }));
+    assert!(matches!(told("thread-already-shares = false", Tell::Yes).0, Outcome::NoMatch { missing: 1, .. }));
+    let settled = told("thread-already-shares = true\noutside = false", why).0;
+    assert!(matches!(settled, Outcome::NoMatch { .. }), "a condition that fails settles it: {settled:?}");
+}
