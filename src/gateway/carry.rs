@@ -25,7 +25,14 @@ impl Gateway {
     /// A retry of what was answered before, while that answer may not have been heard.
     pub(super) async fn answered_before(&self, submission: &Submission, answer_by: Instant) -> Option<Answer> {
         match self.late.answer(submission.retry_key, answer_by).await {
-            Some(Late::Answered(reply)) => return Some(Answer::Relayed(reply)),
+            Some(Late::Answered(reply)) => {
+                // Its durable record answers this hand-in too, and no other: the same message sent again on purpose
+                // must arrive again.
+                if reply.is_positive() {
+                    let _ = self.store.answer(submission.retry_key).await;
+                }
+                return Some(Answer::Relayed(reply));
+            }
             Some(_) => return Some(Answer::TryLater),
             None => {}
         }
