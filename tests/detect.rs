@@ -71,6 +71,20 @@ fn words_in_the_readers_view_of_html() {
 }
 
 #[test]
+fn the_header_of_a_forwarded_message_is_scanned() {
+    let (message, scan) = scan(concat!(
+        "From: ann@ours.example\nSubject: Fwd\nContent-Type: message/rfc822\n\n",
+        "From: ben@elsewhere.example\nSubject: NI number AB123456A\n\nbluebird\n"
+    ));
+    let nino = of(&scan, "personal.uk-nino");
+    assert_eq!(
+        nino.iter().map(|finding| (finding.zone, bytes(&message, finding))).collect::<Vec<_>>(),
+        [(Zone::Forwarded, "AB123456A".into())]
+    );
+    assert_eq!(of(&scan, "words.projects")[0].zone, Zone::Forwarded);
+}
+
+#[test]
 fn addresses_are_no_words_but_names_are() {
     let (message, scan) =
         scan("From: \"Blue Bird\" <bluebird@ours.example>\nTo: bluebird@elsewhere.example\nSubject: x\n\nx\n");
@@ -111,9 +125,13 @@ fn hostile_text_takes_linear_time() {
     let time = |piece: &str, size: usize| {
         let text = piece.repeat(size / piece.len());
         let message = Message::parse(format!("From: a@ours.example\r\nSubject: x\r\n\r\n{text}").into_bytes());
-        let start = std::time::Instant::now();
-        std::hint::black_box(detectors.scan(&message));
-        start.elapsed().as_secs_f64()
+        // The best of three: other work on the machine must not look like ours.
+        let once = || {
+            let start = std::time::Instant::now();
+            std::hint::black_box(detectors.scan(&message));
+            start.elapsed().as_secs_f64()
+        };
+        (0..3).map(|_| once()).fold(f64::INFINITY, f64::min)
     };
     for piece in [
         "AB123456A ",
@@ -137,8 +155,8 @@ fn hostile_text_takes_linear_time() {
         "CN-12345 ",
         "nhs ",
     ] {
-        let (small, large) = (time(piece, 40_000), time(piece, 320_000));
-        assert!(large < small.max(0.002) * 32.0, "{piece:?}: {small} s for 40 kB, {large} s for 320 kB");
+        let (small, large) = (time(piece, 40_000), time(piece, 640_000));
+        assert!(large < small.max(0.002) * 64.0, "{piece:?}: {small} s for 40 kB, {large} s for 640 kB");
     }
 }
 

@@ -274,7 +274,7 @@ impl Check<'_> {
 
     fn regex(&mut self, written: &Spanned<String>) -> Option<(meta::Regex, Hir)> {
         let hir = match syntax::parse(written.get_ref()) {
-            Ok(hir) => hir,
+            Ok(hir) => ascii_boundaries(&hir),
             Err(wrong) => {
                 self.mistake(
                     written,
@@ -484,6 +484,16 @@ mod tests {
         assert_eq!(lines, [2, 3, 6, 8, 10, 9, 2], "{mistakes:?}");
         assert!(mistakes[6].message.contains("expected one of"), "says what is allowed");
         assert_eq!(&text[mistakes[1].span.clone()], "'('");
+    }
+
+    /// Otherwise one curly quote in a text costs a hundred times as long.
+    #[test]
+    fn no_pattern_asks_for_a_word_boundary_by_unicode() {
+        let hir = ascii_boundaries(&syntax::parse(r"\b(a|\Bb)+\b{start}").unwrap());
+        assert!(!hir.properties().look_set().contains_word_unicode());
+        assert!(hir.properties().look_set().contains_word_ascii());
+        let patterns = patterns(&[r"\bab\b"]);
+        assert_eq!(found(&patterns, "’ab’ éab").len(), 2, "a letter that is not ASCII ends a word");
     }
 
     #[test]
