@@ -5,7 +5,8 @@ use crate::support::{Dice, Gateway, Hop, found_in, hand_in, wait_for};
 use std::{fs, path::Path, time::Duration};
 
 const SENDER: &str = "quillfeather@ours.example";
-const CANARIES: &[&str] = &["quillfeather", "marzipandragon", "brambleotter", "snowglobe77", "lanternfish", "QQ 12 34 56 C"];
+const CANARIES: &[&str] =
+    &["quillfeather", "marzipandragon", "brambleotter", "snowglobe77", "lanternfish", "QQ 12 34 56 C"];
 
 fn message() -> Vec<u8> {
     // Long enough, however well it is packed, for an outbox item in a file of its own.

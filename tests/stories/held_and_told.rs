@@ -61,7 +61,8 @@ fn machines_are_never_answered() {
     assert!(hand_in(gateway.door(), BEN, CLAIMS, &marked("marked", NINO)).starts_with("250"));
     assert!(hand_in(gateway.door(), "", CLAIMS, &letter("null", NINO)).starts_with("250"));
     // A 550 to the null sender would be silent loss: what would be returned is held.
-    let chain = "Forward this to everyone you know within seven days, or you will have bad luck. Do not break the chain.";
+    let chain =
+        "Forward this to everyone you know within seven days, or you will have bad luck. Do not break the chain.";
     assert!(hand_in(gateway.door(), "", CLAIMS, &letter("chain", chain)).starts_with("250"));
     let mut held: Vec<_> = gateway.cases().iter().map(|case| case["subject"].as_str().unwrap().to_string()).collect();
     held.sort();
@@ -79,7 +80,12 @@ fn a_return_says_why_in_its_reply() {
     let gateway = Gateway::start(hop.address());
     let ada = "ada.fenwick@ours.example";
     let answer = hand_in(gateway.door(), ada, &["friend@home.example"], &fixture("18-chain-letter"));
-    for wanted in ["550-5.7.1 ", "\n550 5.7.1 Submission ", "Policy 4.2: Chain letters are not passed on.", "Please do not pass it on."] {
+    for wanted in [
+        "550-5.7.1 ",
+        "\n550 5.7.1 Submission ",
+        "Policy 4.2: Chain letters are not passed on.",
+        "Please do not pass it on.",
+    ] {
         assert!(answer.contains(wanted), "{wanted} is not in\n{answer}");
     }
     let id = answer.rsplit(' ').next().unwrap();

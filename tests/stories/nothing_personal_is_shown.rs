@@ -5,8 +5,16 @@ use crate::support::{Client, Gateway, Hop, Setup, found_in, hand_in};
 
 /// Sender, recipients, subject, text, file name, message id, HELO, a word that a rule finds, and a stranger.
 const CANARIES: &[&str] = &[
-    "quillfeather", "brambleotter", "velvetheron", "marzipandragon", "lanternfish", "teacosy-plan", "snowglobe77",
-    "QQ 12 34 56 C", "QQ123456C", "pepperpilgrim",
+    "quillfeather",
+    "brambleotter",
+    "velvetheron",
+    "marzipandragon",
+    "lanternfish",
+    "teacosy-plan",
+    "snowglobe77",
+    "QQ 12 34 56 C",
+    "QQ123456C",
+    "pepperpilgrim",
 ];
 
 fn message(text: &str) -> Vec<u8> {
@@ -30,13 +38,18 @@ fn no_word_of_a_message_is_in_log_metrics_or_data() {
     let plain = message("Hello.");
 
     assert!(hand_in(door, from, to, &plain).starts_with("250"), "relayed");
-    assert!(hand_in(door, from, to, &message("Her National Insurance number is QQ 12 34 56 C.")).starts_with("250"), "held");
+    assert!(
+        hand_in(door, from, to, &message("Her National Insurance number is QQ 12 34 56 C.")).starts_with("250"),
+        "held"
+    );
     let chain = "Forward this to everyone you know. Do not break the chain, or you will have bad luck!";
     assert!(hand_in(door, from, to, &message(chain)).starts_with("550"), "returned");
     assert!(hand_in(door, "pepperpilgrim@client.example", &[from], &plain).starts_with("250"), "not incoming: ours");
     // Refused by the hop in words that name a person, at RCPT and at the dot.
     hop.change(|manner| {
-        manner.refused.insert("velvetheron@agency.example".into(), "550 5.1.1 <velvetheron@agency.example> unknown".into());
+        manner
+            .refused
+            .insert("velvetheron@agency.example".into(), "550 5.1.1 <velvetheron@agency.example> unknown".into());
     });
     let refused = hand_in(door, from, &["velvetheron@agency.example"], &plain);
     assert!(refused.contains("velvetheron"), "the client hears it: {refused}");

@@ -1,6 +1,6 @@
 //! Several policies in force: the stricter figure wins, and the clauses of all are cited.
 
-use crate::support::{Gateway, Hop, Setup, fixture, hand_in};
+use crate::support::{Gateway, Hop, Setup, abusive_word, hand_in, letter};
 use serde_json::Value;
 
 fn clauses(grounds: &Value, rule: &str) -> Vec<String> {
@@ -15,20 +15,24 @@ fn clauses(grounds: &Value, rule: &str) -> Vec<String> {
 fn one_company_with_two_policies() {
     let hop = Hop::start();
     let policies = &["policies/allsorts", "policies/allsorts-employees"];
-    let gateway = Gateway::with(hop.address(), Setup { policies, top: "own-domains = [\"ours.example\"]", ..Setup::default() });
-    let message = fixture("17-abusive");
-    assert!(hand_in(gateway.door(), "ben.okafor@ours.example", &["driver@transport.example"], &message).starts_with("250"));
-    let id = gateway.case("Late again")["id"].as_str().unwrap().to_string();
+    let gateway =
+        Gateway::with(hop.address(), Setup { policies, top: "own-domains = [\"ours.example\"]", ..Setup::default() });
+    let message = letter("abuse", &format!("You are a {}.", abusive_word()));
+    assert!(
+        hand_in(gateway.door(), "ben.okafor@ours.example", &["claims@agency.example"], &message).starts_with("250")
+    );
+    let id = gateway.case("number abuse")["id"].as_str().unwrap().to_string();
     let case: Value = serde_json::from_str(&gateway.done(&["case", "show", &id, "--json"])).unwrap();
     let cited = clauses(&case["grounds"], "abusive-language");
-    assert_eq!(cited, ["A-offensive", "B-demeaning", "B-harassment"]);
+    assert_eq!(cited, ["A-offensive", "B-harassment", "B-pornography"]);
 }
 
 #[test]
 fn the_stricter_figure_wins() {
     let hop = Hop::start();
     let policies = &["policies/national-star", "policies/aukcap"];
-    let gateway = Gateway::with(hop.address(), Setup { policies, top: "own-domains = [\"ours.example\"]", ..Setup::default() });
+    let gateway =
+        Gateway::with(hop.address(), Setup { policies, top: "own-domains = [\"ours.example\"]", ..Setup::default() });
     // One allows 20 visible recipients, the other 10.
     for (count, hidden) in [(10, false), (11, true)] {
         let people: Vec<String> = (0..count).map(|person| format!("person{person}@agency.example")).collect();

@@ -38,6 +38,14 @@ pub fn with_crlf(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
+/// A strong entry of the shipped list of abusive words, so that it need stand nowhere else.
+pub fn abusive_word() -> String {
+    let list = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("wordlists/en/abuse.txt"));
+    let list = list.expect("the shipped list");
+    let (_, strong) = list.split_once("severity: strong]\n").expect("a strong section");
+    strong.split(['\n', ',', '+']).next().expect("an entry").trim().to_string()
+}
+
 /// Which of these words stand in which file below the folder, in clear, in small or capital letters, or as UTF-16.
 pub fn found_in(folder: &Path, words: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
