@@ -19,8 +19,8 @@ mod sink;
 #[path = "servers/tap.rs"]
 mod tap;
 
-//#[path = "servers/clients.rs"]
-//mod clients;
+#[path = "servers/clients.rs"]
+mod clients;
 //#[path = "servers/extensions.rs"]
 //mod extensions;
 //#[path = "servers/in_front.rs"]
