@@ -23,7 +23,7 @@ mod tap;
 mod clients;
 //#[path = "servers/extensions.rs"]
 //mod extensions;
-//#[path = "servers/in_front.rs"]
-//mod in_front;
+#[path = "servers/in_front.rs"]
+mod in_front;
 #[path = "servers/smuggling.rs"]
 mod smuggling;

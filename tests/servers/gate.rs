@@ -10,6 +10,14 @@ pub const NOTICE: &str = "This message may be confidential.";
 pub const HELD: &str = "Her National Insurance number is QQ 12 34 56 C.";
 pub const RETURNED: &str = "Forward this to everyone you know. Do not break the chain, or you will have bad luck!";
 
+/// What stands in docs/how-to/postfix.md below `<!-- snippet: NAME -->`, so that the document and the tests cannot drift.
+pub fn snippet(name: &str) -> String {
+    let document = include_str!("../../docs/how-to/postfix.md");
+    let (_, behind) = document.split_once(&format!("<!-- snippet: {name} -->\n```")).unwrap_or_else(|| panic!("no snippet {name}"));
+    let (_, behind) = behind.split_once('\n').unwrap();
+    behind.split_once("```").unwrap().0.to_string()
+}
+
 pub struct Gate {
     group: Option<Group>,
     pub port: u16,
@@ -18,26 +26,17 @@ pub struct Gate {
 
 impl Gate {
     pub fn before(next_hop: u16) -> Self {
+        Self::with(&snippet("smarthost outgate.toml").replace("smarthost.example.net:25", &format!("127.0.0.1:{next_hop}")))
+    }
+
+    /// With settings from the document: its door is moved to a free port.
+    pub fn with(settings: &str) -> Self {
         let folder = folder("gate");
         let port = free_port();
+        let settings = settings.replace("10035", &port.to_string()).replace("/var/lib/outgate", "data");
         let settings = format!(
-            r#"policy   = ["policies/baseline"]
-hostname = "gate.ours.example"
-data-dir = "data"
-[smtp]
-listen = ["127.0.0.1:{port}"]
-[[smtp.peer]]
-networks      = ["127.0.0.0/8"]
-answer-within = "90 s"
-[next-hop]
-address = "127.0.0.1:{next_hop}"
-[console]
-listen = "127.0.0.1:0"
-[metrics]
-listen = "127.0.0.1:0"
-[reviewers]
-dpo = ["dpo@ours.example"]
-"#
+            "{settings}\n[console]\nlisten = \"127.0.0.1:0\"\n[metrics]\nlisten = \"127.0.0.1:0\"\n\
+             [reviewers]\ndpo = [\"dpo@ours.example\"]\n"
         );
         fs::write(folder.path().join("outgate.toml"), settings).unwrap();
         let mut gate = Self { group: None, port, folder };

@@ -33,7 +33,7 @@ postlog unix-dgram n - n - 1 postlogd
 ";
 
 pub struct Postfix {
-    _group: Group,
+    group: Option<Group>,
     pub port: u16,
     folder: tempfile::TempDir,
 }
@@ -62,14 +62,25 @@ impl Postfix {
             format!("127.0.0.1:{port} inet n - n - 100 smtpd\n{master}\n{SERVICES}"),
         )
         .unwrap();
-        let etc = at.join("etc");
-        let etc = etc.to_str().unwrap();
         // Makes the queue's folders.
-        run(Command::new("/usr/sbin/postfix").args(["-c", etc, "check"]));
+        run(Command::new("/usr/sbin/postfix").arg("-c").arg(at.join("etc")).arg("check"));
+        let mut postfix = Self { group: None, port, folder };
+        postfix.start();
+        postfix
+    }
+
+    pub fn start(&mut self) {
+        let etc = self.etc();
+        let etc = etc.to_str().unwrap();
         let command = ["/usr/lib/postfix/sbin/master", "-d", "-c", etc];
-        let group = Group::start(&command, &[("MAIL_CONFIG", etc)], &at.join("log/master"));
-        group.wait_for_port(port);
-        Self { _group: group, port, folder }
+        let group = Group::start(&command, &[("MAIL_CONFIG", etc)], &self.folder.path().join("log/master"));
+        group.wait_for_port(self.port);
+        self.group = Some(group);
+    }
+
+    /// As a power cut would.
+    pub fn kill(&mut self) {
+        self.group = None;
     }
 
     fn main_cf(at: &Path) -> String {

@@ -3,7 +3,7 @@
 
 use super::{
     client::{Client, letter},
-    gate::Gate,
+    gate::{Gate, snippet},
     hops::{Hop, Kind},
     postfix::Postfix,
     sink::Sink,
@@ -118,7 +118,7 @@ fn without_outgate_some_are_smuggled() {
         report(setting, &sink, hop.port)
     };
     assert!(postfix("smtpd_forbid_bare_newline = no") > 0);
-    let advice = "smtpd_forbid_bare_newline = normalize\nsmtpd_forbid_bare_newline_exclusions =".to_string();
+    let advice = snippet("bare newlines");
     assert_eq!(postfix(&advice), 0);
 }
 
