@@ -1,5 +1,7 @@
 //! The configuration as a whole: shipped files, local ones, reload, and every mistake with its line.
 
+#![allow(clippy::unwrap_used)] // a test that fails may panic
+
 #[path = "config/loading.rs"]
 mod loading;
 #[path = "config/mistakes.rs"]

@@ -19,13 +19,13 @@ fn messages() -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
     let mut folders = vec![Path::new(&corpora).join("mail")];
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).unwrap().map(Result::unwrap) {
+        for entry in fs::read_dir(&folder).expect("a folder").flatten() {
             let path = entry.path();
             let kind = path.extension().and_then(|kind| kind.to_str()).unwrap_or_default();
             if path.is_dir() {
                 folders.push(path);
             } else if ["eml", "msg"].contains(&kind) {
-                found.push((path.clone(), with_crlf(&fs::read(&path).unwrap())));
+                found.push((path.clone(), with_crlf(&fs::read(&path).expect("readable"))));
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Reading real messages: `$OUTGATE_CORPORA/mail`, when that variable is set.
 
+#![allow(clippy::print_stdout)] // tests speak to whoever runs them
+
 use outgate::mail::{
     Message, Part,
     check::{self, Seen},

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "door/clients.rs"]
+mod clients;
 #[path = "door/corridor.rs"]
 mod corridor;
 #[path = "door/house.rs"]

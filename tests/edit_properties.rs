@@ -62,7 +62,7 @@ fn in_charset(text: &str, charset: &str) -> Vec<u8> {
         "utf-16le" => text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
         "us-ascii" => text.chars().filter(char::is_ascii).collect::<String>().into_bytes(),
         _ => {
-            let encoding = encoding_rs::Encoding::for_label(charset.as_bytes()).unwrap();
+            let encoding = encoding_rs::Encoding::for_label(charset.as_bytes()).expect("a known label");
             let carried: String = text.chars().filter(|c| !encoding.encode(&c.to_string()).2).collect();
             encoding.encode(&carried).0.into_owned()
         }

@@ -3,7 +3,7 @@
 use super::{
     Failure,
     arguments::{Arguments, Config, ConfigCommand, Init},
-    opening,
+    exit, opening,
 };
 use crate::config::{self, init};
 use std::io::{self, BufReader, IsTerminal};
@@ -35,10 +35,8 @@ pub fn init(options: &Init) -> Result<u8, Failure> {
 
 pub fn config(arguments: &Arguments, options: &Config) -> Result<u8, Failure> {
     let ConfigCommand::Check = options.command;
-    let loaded = config::load(&opening::file(arguments)?).map_err(Failure::Configuration)?;
-    for remark in &loaded.remarks {
-        eprintln!("note: {remark}");
-    }
-    eprintln!("no mistakes: {} active rules, ruleset {}", loaded.ruleset.active().len(), loaded.ruleset.digest());
-    Ok(0)
+    let loaded = config::load(&opening::file(arguments)?);
+    let text = config::report(&loaded, io::stderr().is_terminal());
+    eprint!("{text}");
+    Ok(if loaded.is_ok() { 0 } else { exit::USAGE })
 }

@@ -343,7 +343,7 @@ mod tests {
     #[test]
     fn what_is_not_written_has_the_default_of_the_shipped_file() {
         let (least, remarks) = read(LEAST).unwrap();
-        let (shipped, _) = read(super::super::folders::SHIPPED_SETTINGS).unwrap();
+        let (shipped, _) = read(include_str!("../../config/outgate.toml")).unwrap();
         for settings in [&least, &shipped] {
             assert_eq!(settings.policies, ["policies/baseline"]);
             assert_eq!(settings.mode, Mode::Enforce);

@@ -48,7 +48,7 @@ pub(super) fn shared(network: &Network) -> Option<&'static str> {
         let overlap = |block: Network| block.contains(network.address()) || network.contains(block.address());
         block.parse().is_ok_and(overlap)
     };
-    SHARED.iter().find(|(_, blocks)| blocks.iter().any(|block| shares(&block))).map(|(name, _)| *name)
+    SHARED.iter().find(|(_, blocks)| blocks.iter().any(&shares)).map(|(name, _)| *name)
 }
 
 #[cfg(test)]

@@ -12,9 +12,6 @@ use std::{
 /// The shipped files: name as below the configuration's folder, and text.
 pub(super) static SHIPPED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
 
-/// The shipped `outgate.toml`.
-pub(super) const SHIPPED_SETTINGS: &str = include_str!("../../config/outgate.toml");
-
 /// The largest file that is read: a list of 100,000 words has 2 MiB.
 const LARGEST: u64 = 32 * 1024 * 1024;
 /// Folders within folders: `policies/NAME/texts`, `wordlists/LANGUAGE`.
@@ -102,9 +99,9 @@ pub(super) fn check_local(home: &Path, diagnostics: &mut Diagnostics) {
 }
 
 /// Reads one file, with its limits.
-pub(super) fn read_file(path: &Path) -> Result<Source, Diagnostic> {
+pub(super) fn read_file(path: &Path) -> Result<Source, Box<Diagnostic>> {
     let shown = path.display().to_string();
-    let wrong = |why: String| Diagnostic::of_file(shown.clone(), why);
+    let wrong = |why: String| Box::new(Diagnostic::of_file(shown.clone(), why));
     let unreadable = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => wrong("there is no such file".into()),
         io::ErrorKind::PermissionDenied => wrong("this account may not read it".into()),
@@ -124,7 +121,8 @@ pub(super) fn read_file(path: &Path) -> Result<Source, Diagnostic> {
         Err(error) => {
             let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
             let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
-            Err(wrong(format!("line {line} is not UTF-8")).with_allowed("allowed: text in UTF-8"))
+            let mistake = Diagnostic::of_file(shown, format!("line {line} is not UTF-8"));
+            Err(Box::new(mistake.with_allowed("allowed: text in UTF-8")))
         }
     }
 }
@@ -157,7 +155,7 @@ fn read_disk(place: &Path, folder: Folder, diagnostics: &mut Diagnostics) -> Vec
         }
         match read_file(&path) {
             Ok(source) => files.push(ConfigFile { name, source }),
-            Err(mistake) => diagnostics.push(mistake),
+            Err(mistake) => diagnostics.push(*mistake),
         }
     }
     files

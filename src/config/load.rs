@@ -173,7 +173,7 @@ fn policies(
             Some(source) => Some(source.clone()),
             None if below.is_none() && home.join(path).is_dir() => {
                 let file = home.join(path).join("policy.toml");
-                folders::read_file(&file).map_err(|mistake| diagnostics.push(mistake)).ok()
+                folders::read_file(&file).map_err(|mistake| diagnostics.push(*mistake)).ok()
             }
             None => {
                 let known: Vec<_> = files.keys().map(|name| format!("policies/{name}")).collect();

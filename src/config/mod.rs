@@ -46,7 +46,7 @@ struct Read {
 
 fn settings_of(file: &Path, diagnostics: &mut Diagnostics) -> Read {
     let source = folders::read_file(file).unwrap_or_else(|mistake| {
-        diagnostics.push(mistake);
+        diagnostics.push(*mistake);
         Source::new(file.display().to_string(), "")
     });
     let mut read = Read { source, settings: None, policies: Vec::new(), remarks: Vec::new() };

@@ -14,6 +14,9 @@ const LISTEN: &str = "an address with its port, such as 127.0.0.1:10035 or [::1]
 const DOMAIN: &str = "a domain, such as ours.example";
 const ADDRESS: &str = "an address, such as office@ours.example";
 
+/// A role and who has it.
+pub(super) type Role = (Located<String>, Vec<Located<Address>>);
+
 /// `outgate.toml` as written.
 #[derive(Debug)]
 pub(super) struct Written {
@@ -27,7 +30,7 @@ pub(super) struct Written {
     pub next_hop: Option<NextHop>,
     pub console: Console,
     pub notices_from: Option<Located<Address>>,
-    pub reviewers: Option<Vec<(Located<String>, Vec<Located<Address>>)>>,
+    pub reviewers: Option<Vec<Role>>,
     pub metrics_listen: Option<Located<SocketAddr>>,
     pub archive: Option<Archive>,
     pub store: Store,
@@ -44,7 +47,6 @@ pub(super) struct SmtpDoor {
 
 #[derive(Debug)]
 pub(super) struct Peer {
-    pub at: Range<usize>,
     pub networks: Vec<Located<Network>>,
     pub answer_within: Option<Located<Duration>>,
     pub senders: Option<Located<Senders>>,
@@ -154,7 +156,6 @@ fn peer(table: &Table<'_>) -> Peer {
     let senders = [("any", Senders::Any), ("own-domains", Senders::OwnDomains)];
     let line_endings = [("strict", LineEndings::Strict), ("normalise", LineEndings::Normalise)];
     let peer = Peer {
-        at: table.at(),
         networks,
         answer_within: table.duration("answer-within"),
         senders: table.choice("senders", &senders),
@@ -183,7 +184,7 @@ fn console(table: &Table<'_>) -> Console {
     Console { listen: table.parsed("listen", LISTEN, socket), url: table.parsed("url", allowed, url) }
 }
 
-fn reviewers(table: &Table<'_>) -> Vec<(Located<String>, Vec<Located<Address>>)> {
+fn reviewers(table: &Table<'_>) -> Vec<Role> {
     let entries = table.entries().into_iter().map(|(role, value)| {
         let elements = value.elements();
         if elements.is_empty() {

@@ -15,6 +15,7 @@ pub(super) struct Folded<'a> {
     pub cased: Cow<'a, str>,
     /// Empty when every byte stands where it stood.
     runs: Vec<Run>,
+    foreign_digits: bool,
 }
 
 /// A stretch from `folded` up to the next run.
@@ -28,9 +29,14 @@ struct Run {
 impl<'a> Folded<'a> {
     pub fn new(text: &'a str) -> Self {
         if text.is_ascii() {
-            return Self { lower: text.as_bytes().to_ascii_lowercase(), cased: Cow::Borrowed(text), runs: Vec::new() };
+            return Self {
+                lower: text.as_bytes().to_ascii_lowercase(),
+                cased: Cow::Borrowed(text),
+                runs: Vec::new(),
+                foreign_digits: false,
+            };
         }
-        let mut folding = Folding { out: String::with_capacity(text.len()), runs: Vec::new() };
+        let mut folding = Folding { out: String::with_capacity(text.len()), runs: Vec::new(), foreign_digits: false };
         let mut rest = 0;
         for (at, c) in text.char_indices().filter(|(_, c)| !c.is_ascii()) {
             folding.verbatim(&text[rest..at], rest);
@@ -39,12 +45,17 @@ impl<'a> Folded<'a> {
         }
         folding.verbatim(&text[rest..], rest);
         let lower = folding.out.as_bytes().to_ascii_lowercase();
-        Self { lower, cased: Cow::Owned(folding.out), runs: folding.runs }
+        Self { lower, cased: Cow::Owned(folding.out), runs: folding.runs, foreign_digits: folding.foreign_digits }
     }
 
     /// Whether folding changed nothing but case.
     pub fn is_plain(&self) -> bool {
         self.runs.is_empty()
+    }
+
+    /// Whether the original has digits that are not ASCII.
+    pub fn has_foreign_digits(&self) -> bool {
+        self.foreign_digits
     }
 
     /// The bytes of the original text from which `range` came.
@@ -72,6 +83,7 @@ impl<'a> Folded<'a> {
 struct Folding {
     out: String,
     runs: Vec<Run>,
+    foreign_digits: bool,
 }
 
 impl Folding {
@@ -84,6 +96,7 @@ impl Folding {
 
     fn character(&mut self, c: char, original: usize) {
         let folded = self.out.len();
+        self.foreign_digits |= c.is_numeric();
         if !is_ignorable(c) {
             decompose_compatible(c, |part| push(&mut self.out, part));
         }

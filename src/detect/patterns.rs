@@ -12,12 +12,13 @@
 //! ```
 //!
 //! All patterns are searched for at once, in time linear in the text; those that cannot match without a digit only near digits.
-//! A pattern sees the text as it stands and, where that differs, with disguises undone.
+//! A pattern sees the text as it stands and, where that differs, with disguises undone. `\b` knows ASCII words only: a word
+//! boundary by Unicode would take the fast automaton away from every text with a curly quote in it.
 
 use super::{Detector, Hit, Mistake, SourceFile, fold::Folded, matcher::is_word_byte};
 use aho_corasick::AhoCorasick;
 use regex_automata::{Input, MatchKind, PatternSet, meta, util::syntax};
-use regex_syntax::hir::{Class, Hir, HirKind};
+use regex_syntax::hir::{Capture, Class, Hir, HirKind, Look, Repetition};
 use serde::Deserialize;
 use std::{collections::HashSet, ops::Range, sync::Arc};
 use toml::Spanned;
@@ -52,6 +53,8 @@ struct Context {
 /// Patterns in one alternation.
 struct Group {
     regex: Option<meta::Regex>,
+    /// The same, told to go on behind a match: which patterns there are.
+    every: Option<meta::Regex>,
     /// Indexes into all patterns, in the order of the alternation.
     members: Vec<usize>,
     longest: usize,
@@ -97,7 +100,8 @@ impl Patterns {
                     check.mistake(&written.name, "another pattern has this name".into());
                 }
                 if let Some((pattern, hir)) = check.pattern(&written) {
-                    searched.push((written.regex.into_inner(), Search::of(&hir)));
+                    let search = Search::of(&hir);
+                    searched.push((hir, search));
                     own.push(pattern);
                 }
             }
@@ -126,25 +130,36 @@ impl Patterns {
         if self.own.is_empty() {
             return;
         }
+        let first = hits.len();
+        self.search_all(text, folded, hits, |range| range);
         if folded.is_plain() {
-            for window in windows(text.as_bytes(), self.near_digits.longest) {
-                self.search(&self.near_digits, text, window, folded, hits, |range| range);
-            }
-            self.search(&self.anywhere, text, 0..text.len(), folded, hits, |range| range);
             return;
         }
-        // `\d` knows more digits than ASCII has, so there are no short cuts here.
-        let first = hits.len();
-        for group in [&self.near_digits, &self.anywhere] {
-            self.search(group, text, 0..text.len(), folded, hits, |range| range);
-            self.search(group, &folded.cased, 0..folded.cased.len(), folded, hits, |range| folded.original(range));
-        }
+        self.search_all(&folded.cased, folded, hits, |range| folded.original(range));
         let mut seen = HashSet::new();
         let mut index = 0;
         hits.retain(|hit| {
             index += 1;
             index <= first || seen.insert((Arc::as_ptr(&hit.detector), hit.range.clone()))
         });
+    }
+
+    fn search_all(
+        &self,
+        text: &str,
+        folded: &Folded,
+        hits: &mut Vec<Hit>,
+        original: impl Fn(Range<usize>) -> Range<usize>,
+    ) {
+        if folded.has_foreign_digits() {
+            // `\d` knows them, the look for digits does not.
+            self.search(&self.near_digits, text, 0..text.len(), folded, hits, &original);
+        } else {
+            for window in windows(text.as_bytes(), self.near_digits.longest) {
+                self.search(&self.near_digits, text, window, folded, hits, &original);
+            }
+        }
+        self.search(&self.anywhere, text, 0..text.len(), folded, hits, &original);
     }
 
     fn search(
@@ -158,8 +173,13 @@ impl Patterns {
     ) {
         let Some(regex) = &group.regex else { return };
         let input = Input::new(text).range(window);
-        let mut matching = PatternSet::new(regex.pattern_len());
-        regex.which_overlapping_matches(&input, &mut matching);
+        // Most text has none of them, and that much is known fastest.
+        if !regex.is_match(input.clone()) {
+            return;
+        }
+        let Some(every) = &group.every else { return };
+        let mut matching = PatternSet::new(every.pattern_len());
+        every.which_overlapping_matches(&input, &mut matching);
         for member in matching.iter() {
             let pattern = &self.own[group.members[member.as_usize()]];
             for found in pattern.regex.find_iter(input.clone()).take(MOST_MATCHES) {
@@ -254,7 +274,7 @@ impl Check<'_> {
 
     fn regex(&mut self, written: &Spanned<String>) -> Option<(meta::Regex, Hir)> {
         let hir = match syntax::parse(written.get_ref()) {
-            Ok(hir) => hir,
+            Ok(hir) => ascii_boundaries(&hir),
             Err(wrong) => {
                 self.mistake(
                     written,
@@ -315,14 +335,38 @@ impl Search {
     }
 }
 
-/// Whether every match in ASCII text has a digit in it.
+/// The same pattern with word boundaries by ASCII.
+fn ascii_boundaries(hir: &Hir) -> Hir {
+    match hir.kind() {
+        HirKind::Look(look) => Hir::look(match look {
+            Look::WordUnicode => Look::WordAscii,
+            Look::WordUnicodeNegate => Look::WordAsciiNegate,
+            Look::WordStartUnicode => Look::WordStartAscii,
+            Look::WordEndUnicode => Look::WordEndAscii,
+            Look::WordStartHalfUnicode => Look::WordStartHalfAscii,
+            Look::WordEndHalfUnicode => Look::WordEndHalfAscii,
+            other => *other,
+        }),
+        HirKind::Repetition(repetition) => {
+            Hir::repetition(Repetition { sub: Box::new(ascii_boundaries(&repetition.sub)), ..repetition.clone() })
+        }
+        HirKind::Capture(capture) => {
+            Hir::capture(Capture { sub: Box::new(ascii_boundaries(&capture.sub)), ..capture.clone() })
+        }
+        HirKind::Concat(parts) => Hir::concat(parts.iter().map(ascii_boundaries).collect()),
+        HirKind::Alternation(branches) => Hir::alternation(branches.iter().map(ascii_boundaries).collect()),
+        HirKind::Empty | HirKind::Literal(_) | HirKind::Class(_) => hir.clone(),
+    }
+}
+
+/// Whether every match has a digit in it: an ASCII one, in text that has no others.
 fn needs_digit(hir: &Hir) -> bool {
     match hir.kind() {
         HirKind::Empty | HirKind::Look(_) => false,
         HirKind::Literal(literal) => literal.0.iter().any(u8::is_ascii_digit),
-        HirKind::Class(Class::Unicode(class)) => class
-            .iter()
-            .all(|range| range.start() > '\u{7F}' || (range.start().is_ascii_digit() && range.end().is_ascii_digit())),
+        HirKind::Class(Class::Unicode(class)) => {
+            class.iter().all(|range| range.len() < 100 && (range.start()..=range.end()).all(char::is_numeric))
+        }
         HirKind::Class(Class::Bytes(class)) => {
             class.iter().all(|range| range.start().is_ascii_digit() && range.end().is_ascii_digit())
         }
@@ -334,20 +378,24 @@ fn needs_digit(hir: &Hir) -> bool {
 }
 
 impl Group {
-    fn compile(searched: &[(String, Search)], belongs: impl Fn(&Search) -> bool) -> Result<Self, ()> {
+    fn compile(searched: &[(Hir, Search)], belongs: impl Fn(&Search) -> bool) -> Result<Self, ()> {
         let members: Vec<usize> = (0..searched.len()).filter(|index| belongs(&searched[*index].1)).collect();
-        let sources: Vec<&str> = members.iter().map(|index| searched[*index].0.as_str()).collect();
+        let sources: Vec<&Hir> = members.iter().map(|index| &searched[*index].0).collect();
         let longest = members.iter().map(|index| match searched[*index].1 {
             Search::NearDigits { longest } => longest,
             Search::Anywhere => 0,
         });
         let longest = longest.max().unwrap_or(0);
-        let regex = if sources.is_empty() { None } else { Some(every().build_many(&sources).map_err(drop)?) };
-        Ok(Self { regex, members, longest })
+        if sources.is_empty() {
+            return Ok(Self { regex: None, every: None, members, longest });
+        }
+        let regex = builder().build_many_from_hir(&sources).map_err(drop)?;
+        let every = every().build_many_from_hir(&sources).map_err(drop)?;
+        Ok(Self { regex: Some(regex), every: Some(every), members, longest })
     }
 }
 
-/// The stretches of ASCII text that lie within `reach` of a digit, joined where they meet.
+/// The stretches of text that lie within `reach` of a digit, joined where they meet.
 fn windows(text: &[u8], reach: usize) -> impl Iterator<Item = Range<usize>> + '_ {
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -411,6 +459,7 @@ mod tests {
         assert_eq!(found(&patterns, "AB-1234 is a client file"), one("AB-1234"));
         assert_eq!(found(&patterns, "cases AB-1234, or ab-1234 case"), []);
         assert_eq!(found(&patterns, "case: a long way off AB-1234"), []);
+        assert_eq!(found(&patterns, "the “case” – AB-1234"), one("AB-1234"));
         assert_eq!(found(&patterns, "case ＡＢ-１２３４"), one("ＡＢ-１２３４"));
         assert_eq!(&*patterns.own[0].detector.kind, "PERSON_ID");
         assert_eq!(masked("AB-1234 x"), "A*-1*** x");
@@ -437,6 +486,16 @@ mod tests {
         assert_eq!(&text[mistakes[1].span.clone()], "'('");
     }
 
+    /// Otherwise one curly quote in a text costs a hundred times as long.
+    #[test]
+    fn no_pattern_asks_for_a_word_boundary_by_unicode() {
+        let hir = ascii_boundaries(&syntax::parse(r"\b(a|\Bb)+\b{start}").unwrap());
+        assert!(!hir.properties().look_set().contains_word_unicode());
+        assert!(hir.properties().look_set().contains_word_ascii());
+        let patterns = patterns(&[r"\bab\b"]);
+        assert_eq!(found(&patterns, "’ab’ éab").len(), 2, "a letter that is not ASCII ends a word");
+    }
+
     #[test]
     fn patterns_that_need_a_digit() {
         for (regex, needs) in [
@@ -454,7 +513,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn looking_near_digits_only_loses_nothing(text in "[ab1 ]{0,80}") {
+        fn looking_near_digits_only_loses_nothing(text in "[ab1 \u{2019}]{0,80}") {
             let patterns = patterns(&[r"a1", r"\bb{1,3}1\b", r"1[ab ]{0,4}a", r"ab"]);
             let mut expected = Vec::new();
             for own in &patterns.own {

@@ -20,7 +20,15 @@ impl Detectors {
         for part in message.parts() {
             guarded(&part.id.clone(), &mut scan, |scan| self.scan_part(message, part, scan));
         }
-        guarded(&PartId::header(), &mut scan, |scan| self.scan_header(message, scan));
+        for part in message.parts() {
+            let (id, zone) = match part.parent {
+                None => (PartId::header(), Zone::Header),
+                // A message inside of this one has a header of its own.
+                Some(_) if part.enclosed => (part.id.clone(), Zone::Forwarded),
+                Some(_) => continue,
+            };
+            guarded(&id, &mut scan, |scan| self.scan_header(message, part, &id, zone, scan));
+        }
         scan
     }
 
@@ -36,18 +44,17 @@ impl Detectors {
         }
     }
 
-    fn scan_header(&self, message: &Message, scan: &mut Scan) {
-        let root = message.root();
+    fn scan_header(&self, message: &Message, part: &Part, id: &PartId, zone: Zone, scan: &mut Scan) {
         let named = |names: &[&str], field: &Field| {
             let name = message.read(field.name.clone());
             names.iter().any(|wanted| name.eq_ignore_ascii_case(wanted.as_bytes()))
         };
-        for field in &root.fields {
+        for field in &part.fields {
             if named(&FIELDS, field) {
-                self.scan_text_of(&PartId::header(), &message.field_text(field), Some(Zone::Header), scan);
+                self.scan_text_of(id, &message.field_text(field), Some(zone), scan);
             } else if named(&NAMES, field) {
                 let text = message.field_text(field);
-                self.scan_text_of(&PartId::header(), &without_addresses(text), Some(Zone::Header), scan);
+                self.scan_text_of(id, &without_addresses(text), Some(zone), scan);
             }
         }
     }

@@ -279,7 +279,7 @@ mod tests {
         all.push(Diagnostic::new(&source, 0..1, "first"));
         all.push(Diagnostic::new(&source, 0..1, "first"));
         all.push(Diagnostic::of_file("a.toml", "cannot be read"));
-        let all = all.into_result(()).unwrap_err();
+        let all = all.into_result(()).expect_err("three mistakes");
         assert_eq!(all.to_string(), "a.toml:1:1: cannot be read\nb.toml:1:1: first\nb.toml:2:1: second");
         assert!(all.render(false).contains("a.toml"));
     }

@@ -11,10 +11,10 @@ use crate::{
     intake::{Answer, RetryBook, RetryKey, Submission},
     mail::{Message, SubmissionId, wire::Reply},
     policy::{Disposition, FactQuery, Mode, Ruleset, Verdict, planned::Made},
-    quarantine::{CaseStore, Letter, NewCase, NoticeWriter},
+    quarantine::{Case, CaseStore, Letter, NewCase, NoticeWriter},
     store::Entry,
 };
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
@@ -37,6 +37,15 @@ impl Gateway {
             }
             Err(_) => Some(self.try_later(submission, "the store does not answer")),
         }
+    }
+
+    /// Whether this is a case's own message that comes back to our door: it carries a valid pass of ours, which names the
+    /// case and is good for these bytes, and goes to nobody whom the case does not name.
+    pub(super) async fn judged_before(&self, submission: &Submission) -> bool {
+        let Some(case) = submission.passed else { return false };
+        let Ok(Case { face: Some(face), .. }) = self.store.open(case).await else { return false };
+        let named: HashSet<String> = face.envelope.recipients.iter().map(|path| path.address.folded()).collect();
+        submission.envelope.recipients.iter().all(|path| named.contains(&path.address.folded()))
     }
 
     /// Incoming mail and our own injected mail: not judged, not changed, counted.

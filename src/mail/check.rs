@@ -10,6 +10,9 @@ use std::{
     ops::Range,
 };
 
+/// More than a message within our limits needs for its own nesting; text may mention types too.
+const MOST_MENTIONS: usize = 100;
+
 /// One part as a parser sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
@@ -46,17 +49,31 @@ pub fn leaf_hashes(message: &Message) -> Vec<u64> {
     own_tree(message).into_iter().filter(Seen::is_leaf).map(|seen| seen.hash).collect()
 }
 
-/// The parts as mail-parser sees them. None: our own scan met a limit, so it is not asked, or it found no message.
+/// The parts as mail-parser sees them. None: it found no message, or it is not asked, since our own scan met a limit or
+/// mail-parser might see messages inside messages that our scan did not count.
 pub fn independent_tree(message: &Message) -> Option<Vec<Seen>> {
     let over_limit = |reason| matches!(reason, UnreadReason::TooDeep | UnreadReason::TooMany | UnreadReason::TooLarge);
     if message.unread().iter().any(|unread| over_limit(unread.reason)) {
         return None;
     }
     let bytes = message.slice(0..message.len());
+    let most = if message.ambiguous().is_empty() { MOST_MENTIONS } else { 0 };
+    if mentions_of_messages(bytes).take(most + 1).count() > most {
+        return None;
+    }
     let parsed = MessageParser::new().with_mime_headers().parse(bytes)?;
     let mut seen = Vec::with_capacity(parsed.parts.len());
     collect(bytes, &parsed, 0, 0, &mut seen);
     Some(seen)
+}
+
+/// Where the type of an enclosed message is named. Enclosed messages are what mail-parser holds nested, and drops by
+/// recursion.
+fn mentions_of_messages(bytes: &[u8]) -> impl Iterator<Item = usize> + '_ {
+    memchr::memchr_iter(b'/', bytes).filter(|&at| {
+        bytes[..at].len() >= 7 && bytes[at - 7..at].eq_ignore_ascii_case(b"message")
+            || bytes.get(at + 1..at + 7).is_some_and(|subtype| subtype.eq_ignore_ascii_case(b"digest"))
+    })
 }
 
 /// Depth is bounded by our own scan, so recursion is too.
@@ -120,5 +137,12 @@ mod tests {
         let deep: String =
             (0..100).map(|i| format!("Content-Type: multipart/mixed; boundary=b{i}\r\n\r\n--b{i}\r\n")).collect();
         assert!(independent_tree(&Message::parse(deep.into_bytes())).is_none());
+        // A nest behind an encoding that our scan does not enter, and behind a type that it does not take.
+        let nest = "Content-Type: message/rfc822\r\n\r\n".repeat(50_000);
+        let encoded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &nest);
+        let encoded = format!("Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\n{encoded}\r\n");
+        assert!(independent_tree(&Message::parse(encoded.into_bytes())).is_none());
+        let hidden = format!("Content-Type: text/plain\r\n\r\n{nest}");
+        assert!(independent_tree(&Message::parse(hidden.into_bytes())).is_none());
     }
 }

@@ -20,7 +20,8 @@ pub(super) enum End {
     NoField,
     /// A boundary line of an enclosing multipart.
     Boundary,
-    EndOfData,
+    /// The data end.
+    Nothing,
 }
 
 /// A header block.
@@ -49,7 +50,7 @@ pub(super) fn read_block(bytes: &[u8], start: usize, is_boundary: impl Fn(usize)
         fields: Vec::with_capacity(16),
         header: start..start,
         body: bytes.len(),
-        end: End::EndOfData,
+        end: End::Nothing,
         too_large: false,
         too_many: false,
         stray_control: false,

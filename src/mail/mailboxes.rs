@@ -60,7 +60,7 @@ impl Item {
                     at += 1;
                 }
                 // Brackets that were never closed: the next item begins.
-                b',' if !address.first().is_some_and(|&first| first == b'@') => break,
+                b',' if address.first().is_none_or(|&first| first != b'@') => break,
                 byte => {
                     address.push(byte);
                     at += 1;

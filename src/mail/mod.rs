@@ -12,6 +12,7 @@ mod encoded_word;
 mod envelope;
 mod header;
 mod html_entities;
+mod html_tag;
 mod html_text;
 mod id;
 mod mailboxes;

@@ -92,3 +92,105 @@ impl Message {
 fn mapped<'a>((bytes, map): (Vec<u8>, SourceMap)) -> (Cow<'a, [u8]>, SourceMap) {
     (Cow::Owned(bytes), map)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Message {
+        Message::parse(text.replace('\n', "\r\n").into_bytes())
+    }
+
+    /// Stretches of text with their zones, line ends as bars.
+    fn zones(message: &Message) -> Vec<(String, Zone)> {
+        let text = message.text(message.root());
+        text.zones().iter().map(|(range, zone)| (text.text[range.clone()].replace('\n', "|"), *zone)).collect()
+    }
+
+    #[test]
+    fn every_layer_leads_back() {
+        // <p>Gr&uuml;&szlig;e, caf=E9 QQ 12 34 56 C</p> in windows-1252, quoted-printable.
+        let head = "Content-Type: text/html; charset=windows-1252\nContent-Transfer-Encoding: quoted-printable\n\n";
+        let message = parse(&format!("{head}<p>Gr&uuml;&szlig;e, caf=E9 QQ 12=\n 34=2056 <b>C</b></p>\n"));
+        let text = message.text(message.root());
+        assert_eq!(text.text, "Grüße, café QQ 12 34 56 C\n");
+        let start = text.text.find("QQ").expect("there");
+        let source = text.source(start..start + "QQ 12 34 56 C".len());
+        assert_eq!(&*message.read(source), b"QQ 12=\r\n 34=2056 <b>C");
+        let start = text.text.find('é').expect("there");
+        assert_eq!(&*message.read(text.source(start..start + 2)), b"=E9");
+    }
+
+    #[test]
+    fn base64_leads_back_to_its_characters() {
+        let message = parse("Content-Transfer-Encoding: base64\n\nSGVsbG8gd29ybGQs\nIGhlbGxvIHRvIGFsbA==\n");
+        let text = message.text(message.root());
+        assert_eq!(text.text, "Hello world, hello to all");
+        // Line two: ` hello to all`, from the tenth byte on.
+        let start = text.text.find("all").expect("there");
+        assert_eq!(&*message.read(text.source(start..start + 3)), b"IGFsbA==");
+    }
+
+    #[test]
+    fn quotations_as_mail_programs_write_them() {
+        use Zone::{Own, Quoted, Signature};
+        let outlook = parse(
+            "Subject: RE: x\nIn-Reply-To: <a@b.example>\nContent-Type: text/html\n\n<div class=WordSection1><p>mine</p>\
+             <div style='border:none;border-top:solid #E1E1E1 1.0pt'><p><b>From:</b> Ada<br><b>Sent:</b> Monday<br>\
+             <b>To:</b> Ben<br><b>Subject:</b> x</p></div><p>old</p></div>",
+        );
+        assert_eq!(
+            zones(&outlook),
+            [("mine|".into(), Own), ("From: Ada|Sent: Monday|To: Ben|Subject: x|old|".into(), Quoted)]
+        );
+        let gmail = parse(
+            "Subject: Re: x\nContent-Type: text/html\n\n<div dir=ltr>mine<div>-- <br></div><div class=\"gmail_signature\">Ada</div></div>\
+             <br><div class=\"gmail_quote\"><div class=\"gmail_attr\">On Mon, 1 Jun 2026, Ben wrote:<br></div>\
+             <blockquote class=\"gmail_quote\" style=\"margin:0 0 0 .8ex\">old</blockquote></div>",
+        );
+        assert_eq!(
+            zones(&gmail),
+            [
+                ("mine|".into(), Own),
+                ("--|Ada|".into(), Signature),
+                ("|".into(), Own),
+                ("On Mon, 1 Jun 2026, Ben wrote:|old|".into(), Quoted)
+            ]
+        );
+        let not_a_reply = parse("Subject: x\n\nFrom: Ada\nSent: Monday\nTo: Ben\n\nmine after all\n");
+        assert!(zones(&not_a_reply).iter().all(|(_, zone)| *zone == Own));
+    }
+
+    #[test]
+    fn whole_parts_have_one_zone() {
+        let message = parse(
+            "Content-Type: multipart/mixed; boundary=a\n\n--a\nContent-Disposition: attachment; filename=a.txt\n\nx\n\
+             --a\nContent-Type: message/rfc822\n\nSubject: y\n\nz\n--a--\n",
+        );
+        let zone = |id: &str| {
+            let part = message.parts().iter().find(|part| part.id.as_str() == id).expect("that part");
+            message.text(part).zones().to_vec()
+        };
+        assert_eq!(zone("1"), [(0..1, Zone::Attachment)]);
+        assert_eq!(zone("2.1"), [(0..1, Zone::Forwarded)]);
+    }
+
+    #[test]
+    fn machine_mail() {
+        for (header, automatic, auto_reply) in [
+            ("Subject: x", false, false),
+            ("Auto-Submitted: no", false, false),
+            ("Auto-Submitted: No; x=y", false, false),
+            ("Auto-Submitted: auto-replied", true, true),
+            ("Auto-Submitted: auto-replied (vacation)", true, true),
+            ("Auto-Submitted: auto-generated", true, false),
+            ("Auto-Submitted: auto-generated\nSubject: Automatic reply: away", true, true),
+            ("Content-Type: multipart/report; boundary=a", true, false),
+            ("Auto-Submitted: auto-replied\nContent-Type: multipart/report; boundary=a", true, false),
+            ("Content-Type: message/disposition-notification", true, false),
+        ] {
+            let message = parse(&format!("{header}\n\nbody\n"));
+            assert_eq!((message.is_automatic(), message.is_auto_reply()), (automatic, auto_reply), "{header}");
+        }
+    }
+}

@@ -284,14 +284,10 @@ impl Scan<'_> {
             enclosed,
             protection: declared.protection.or(inherited),
         });
-        for reason in
-            [block.too_large.then_some(UnreadReason::TooLarge), block.too_many.then_some(UnreadReason::TooMany)]
-        {
-            if let Some(reason) = reason {
-                self.unread(index, reason);
-            }
+        if block.too_large {
+            self.unread(index, UnreadReason::TooLarge);
         }
-        if declared.too_many {
+        if block.too_many || declared.too_many {
             self.unread(index, UnreadReason::TooMany);
         }
         for (seen, class) in [
@@ -315,7 +311,7 @@ impl Scan<'_> {
     fn lacks_empty_line(&self, index: usize, end: End, heads_message: bool) -> bool {
         match end {
             End::EmptyLine => false,
-            End::EndOfData => heads_message && index > 0 && !self.frames.is_empty(),
+            End::Nothing => heads_message && index > 0 && !self.frames.is_empty(),
             End::NoField | End::Boundary => true,
         }
     }

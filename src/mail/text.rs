@@ -55,10 +55,6 @@ impl Text {
         self.text.push_str(text);
     }
 
-    pub(super) fn into_parts(self) -> (String, SourceMap) {
-        (self.text, self.map)
-    }
-
     /// The zone of the character at `offset`.
     pub fn zone(&self, offset: usize) -> Zone {
         let index = self.zones.partition_point(|(range, _)| range.start <= offset).saturating_sub(1);

@@ -44,7 +44,7 @@ pub(super) fn base64_mapped(body: &[u8]) -> (Vec<u8>, SourceMap) {
             (group, pending) = (at + position, 0);
         }
     });
-    map.push_whole(pending, group..body.len());
+    map.push_whole(pending, group..trim_line_ends(body).len().max(group));
     (decoded, map)
 }
 

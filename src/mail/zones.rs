@@ -194,11 +194,10 @@ fn attribution(bare: &str, below: &str, context: Context) -> Option<Begins> {
     if !BEGINNINGS.iter().any(|beginning| starts_with(bare, beginning)) {
         return None;
     }
-    let mut lines = 0;
     let mut dated = false;
     let mut rest_of_text = below.lines();
-    for line in rest_of_text.by_ref().take(3) {
-        lines += 1;
+    for lines in 1..=3 {
+        let line = rest_of_text.next()?;
         let line = line.trim();
         if line.is_empty() || line.len() > 1_000 {
             return None;

@@ -219,7 +219,7 @@ impl Condition {
 }
 
 fn direction(seen: &Seen<'_>) -> Direction {
-    match (seen.from_us(), seen.outside_recipients() > 0) {
+    match (seen.is_from_us(), seen.outside_recipients() > 0) {
         (false, _) => Direction::Foreign,
         (true, true) => Direction::Outbound,
         (true, false) => Direction::Internal,

@@ -275,3 +275,78 @@ fn filled(text: &str, sample: &dyn Fn(&str) -> Option<String>) -> String {
     out.push_str(rest);
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        diagnostic::{self, Diagnostics, Source},
+        mail::Message,
+    };
+
+    fn example(text: &str) -> Example {
+        let mut diagnostics = Diagnostics::default();
+        let read = diagnostic::read(&Source::new("test", text), &mut diagnostics, |table| parse(table, true));
+        assert!(diagnostics.is_empty(), "{diagnostics}");
+        read.expect("an example")
+    }
+
+    #[test]
+    fn recipients_are_named_counted_or_assumed() {
+        let recipients = |more: &str, limit| {
+            let written = example(&format!("name = 'x'\nexpect = 'match'\n{more}")).write(limit, &|_| None);
+            let shown = Message::parse(written.bytes.clone());
+            (written.recipients.len(), shown.mailboxes("To").len() + shown.mailboxes("Cc").len())
+        };
+        for (more, limit, counted) in [
+            ("", 5, (1, 1)),
+            ("to-many = 'limit'", 5, (5, 5)),
+            ("to-many = 'limit + 1'", 5, (6, 6)),
+            ("cc-many = 'limit - 2'", 5, (3, 3)),
+            ("to = ['a@ours.example']\nbcc-many = 40", 5, (41, 1)),
+            ("to = 'a@ours.example'\ncc = ['b@ours.example', 'c@ours.example']", 5, (3, 3)),
+        ] {
+            assert_eq!(recipients(more, limit), counted, "{more}");
+        }
+        assert_eq!(recipients("bcc-many = 'limit + 1'", 1_000_000).0, 20_000, "no more than can be tried");
+    }
+
+    #[test]
+    fn the_message_has_its_text_html_attachments_and_fields() {
+        let example = example(
+            r#"
+            name    = "x"
+            expect  = "no match"
+            sender  = "<>"
+            text    = "café {words.roots}\n> quoted\n"
+            html    = "<p>Hi</p>"
+            headers = ["X-Test: yes"]
+            [[attachments]]
+            name    = "a.bin"
+            base64  = "AAEC"
+            [[attachments]]
+            name    = "b.txt"
+            text    = "b"
+            type    = "text/plain"
+            "#,
+        );
+        assert!(example.sender.is_none() && !example.expect);
+        let written = example.write(0, &|name| (name == "words.roots").then(|| "turnip".into()));
+        let message = Message::parse(written.bytes);
+        let types = message.parts().iter().map(|part| &part.content_type);
+        let types: Vec<String> = types.map(|found| format!("{}/{}", found.media, found.subtype)).collect();
+        let expected = [
+            "multipart/mixed",
+            "multipart/alternative",
+            "text/plain",
+            "text/html",
+            "application/octet-stream",
+            "text/plain",
+        ];
+        assert_eq!(types, expected);
+        assert_eq!(message.text(&message.parts()[2]).text.replace("\r\n", "\n").trim(), "café turnip\n> quoted");
+        assert_eq!(&*message.content(&message.parts()[4], 100).0, [0, 1, 2]);
+        assert_eq!(message.header("X-Test").as_deref(), Some("yes"));
+        assert!(message.unread().is_empty() && message.ambiguous().is_empty(), "{:?}", message.ambiguous());
+    }
+}

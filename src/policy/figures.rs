@@ -29,24 +29,26 @@ fn own_mode(policy: &Policy, rule: &Rule) -> Option<Mode> {
 }
 
 /// `[rules.NAME]` must name a rule that the policy cites, and figures that the rule has.
-pub fn check(policy: &Policy, rules: &[Rule], diagnostics: &mut Diagnostics) {
+/// `known` are the names of all rules, also of those whose files have mistakes of their own.
+pub fn check(policy: &Policy, rules: &[Rule], known: &[&str], diagnostics: &mut Diagnostics) {
     for own in &policy.figures {
         let mistake = |at, message: String| Diagnostic::new(&policy.source, at, message);
         let cited = policy.clauses.iter().any(|clause| clause.enforced_by.iter().any(|r| r.value == own.rule.value));
         let Some(rule) = rules.iter().find(|rule| *rule.name == *own.rule.value) else {
-            let names: Vec<&str> = rules.iter().map(|rule| &*rule.name).collect();
-            let wrong = mistake(own.rule.at.clone(), format!("there is no rule `{}`", own.rule.value));
-            diagnostics.push(wrong.with_words(&own.rule.value, &names));
+            if !known.contains(&own.rule.value.as_str()) {
+                let wrong = mistake(own.rule.at.clone(), format!("there is no rule `{}`", own.rule.value));
+                diagnostics.push(wrong.with_words(&own.rule.value, known));
+            }
             continue;
         };
         if !cited {
             let message = format!("figures for `{}`, which no clause of this policy names", rule.name);
             diagnostics.push(mistake(own.rule.at.clone(), message));
         }
-        let known = rule.figures();
+        let figures = rule.figures();
         for (key, figure) in &own.figures {
-            if !known.iter().any(|(name, _)| *name == key.value) {
-                let names: Vec<&str> = known.iter().map(|(name, _)| *name).chain(["mode"]).collect();
+            if !figures.iter().any(|(name, _)| *name == key.value) {
+                let names: Vec<&str> = figures.iter().map(|(name, _)| *name).chain(["mode"]).collect();
                 let wrong =
                     mistake(key.at.clone(), format!("`{}` is no figure of the rule `{}`", key.value, rule.name));
                 diagnostics.push(wrong.with_words(&key.value, &names));
@@ -68,4 +70,47 @@ fn out_of_range(name: &str, figure: f64) -> Option<&'static str> {
         _ => (whole, "a whole number from 0 to 1000000"),
     };
     (!good).then_some(allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        diagnostic::Source,
+        policy::{clause, rule},
+    };
+
+    fn policy(more: &str) -> Policy {
+        let text = format!("organisation = 'Test'\n[[clause]]\nid = '1'\ntext = 'A.'\nenforced-by = ['many']\n{more}");
+        let mut diagnostics = Diagnostics::default();
+        let policy = clause::parse("test", &Source::new("policy.toml", text), &mut diagnostics);
+        assert!(diagnostics.is_empty(), "{diagnostics}");
+        policy.expect("a policy")
+    }
+
+    #[test]
+    fn of_several_policies_the_stricter_figure_and_the_stricter_mode_win() {
+        let text = "title = 'Many'\npurpose = 'a test'\nmode = 'watch'\n[when]\nrecipients-over = 20\n\
+                    finds = { any = ['words.abuse'], min-score = 0.5 }\n[then.hold]\ncategory = 'language'\n";
+        let mut diagnostics = Diagnostics::default();
+        let rule = rule::parse(&Source::new("many.toml", text), &mut diagnostics).expect("a rule");
+        let (none, ten, forty) =
+            (policy(""), policy("[rules.many]\nrecipients-over = 10"), policy("[rules.many]\nrecipients-over = 40"));
+        let enforced = policy("[rules.many]\nmode = 'enforce'\nmin-score = 0.25");
+        let table: [(&[&Policy], usize, f64, Mode); 7] = [
+            (&[], 20, 0.5, Mode::Watch),
+            (&[&none], 20, 0.5, Mode::Watch),
+            (&[&forty], 40, 0.5, Mode::Watch),
+            (&[&forty, &none], 20, 0.5, Mode::Watch),
+            (&[&forty, &ten], 10, 0.5, Mode::Watch),
+            (&[&none, &enforced], 20, 0.25, Mode::Enforce),
+            (&[&forty, &enforced], 20, 0.25, Mode::Enforce),
+        ];
+        for (citing, limit, score, mode) in table {
+            let applied = applied(&rule, citing);
+            let figure = |name| applied.figures().into_iter().find(|(key, _)| *key == name).map(|(_, figure)| figure);
+            assert_eq!(applied.recipient_limit(), Some(limit));
+            assert_eq!((figure("min-score"), applied.mode), (Some(score), mode));
+        }
+    }
 }

@@ -21,7 +21,7 @@ mod when;
 pub use action::Action;
 pub use clause::{Group, NoticeText, Policy};
 pub use condition::Condition;
-pub use coverage::{Connected, Coverage, coverage};
+pub use coverage::{Connected, Coverage, Covered, coverage};
 pub use explain::explain;
 pub use judge::{is_incoming, judge};
 pub use planned::PlannedEdit;

@@ -228,7 +228,7 @@ fn check_policy(policy: &Policy, rules: &[Rule], known: &[&str], diagnostics: &m
             diagnostics.push(wrong.with_words(&named.value, known));
         }
     }
-    figures::check(policy, rules, diagnostics);
+    figures::check(policy, rules, known, diagnostics);
     let asked: Vec<&str> = rules.iter().filter_map(|rule| rule.action.appended_notice()).collect();
     for (name, text) in &policy.notices {
         // An empty one waits for a rule as for its words.

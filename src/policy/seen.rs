@@ -45,6 +45,7 @@ pub struct Seen<'a> {
     visible: OnceCell<usize>,
     authors: OnceCell<Vec<Address>>,
     out_of_office: OnceCell<bool>,
+    machine: OnceCell<bool>,
     subject: OnceCell<String>,
 }
 
@@ -69,6 +70,7 @@ impl<'a> Seen<'a> {
             visible: OnceCell::new(),
             authors: OnceCell::new(),
             out_of_office: OnceCell::new(),
+            machine: OnceCell::new(),
             subject: OnceCell::new(),
         }
     }
@@ -88,7 +90,7 @@ impl<'a> Seen<'a> {
     }
 
     /// Sender or author is ours, so the message speaks for us.
-    pub fn from_us(&self) -> bool {
+    pub fn is_from_us(&self) -> bool {
         let sender = self.submission.envelope.sender.address.as_ref();
         sender.is_some_and(|sender| self.house.owns(sender)) || self.authors().iter().any(|a| self.house.owns(a))
     }
@@ -146,8 +148,10 @@ impl<'a> Seen<'a> {
 
     /// Machine mail: scanned, never changed by notices or Bcc, never answered.
     pub fn is_machine(&self) -> bool {
-        let sender = &self.submission.envelope.sender;
-        (sender.is_null() || self.message().is_automatic()) && !self.is_out_of_office()
+        *self.machine.get_or_init(|| {
+            let sender = &self.submission.envelope.sender;
+            (sender.is_null() || self.message().is_automatic()) && !self.is_out_of_office()
+        })
     }
 
     /// Nobody would read an answer: a 550 would be silent loss.

@@ -1,7 +1,7 @@
 //! What is loaded from where, and what a reload changes.
 
 use outgate::{
-    config::{Loaded, load, report},
+    config::{Loaded, init, load, report},
     policy::Mode,
 };
 use std::{fs, path::Path};
@@ -106,6 +106,21 @@ fn a_reload_takes_a_good_set_and_keeps_the_old_one_when_the_new_is_bad() {
     assert_eq!(second.settings.mode, Mode::Watch);
     assert_ne!(*second.ruleset.digest(), digest);
     assert!(second.remarks.iter().any(|remark| remark.ends_with("only after a restart: [next-hop]")));
+}
+
+#[test]
+fn what_init_writes_loads_and_only_watches() {
+    let home = tempfile::tempdir().unwrap();
+    let options = init::Options {
+        domain: Some("own.example".into()),
+        reviewer: Some("dpo@own.example".into()),
+        ..init::Options::default()
+    };
+    let nobody: Option<(&mut std::io::Empty, &mut std::io::Sink)> = None;
+    let written = init::init(home.path(), &init::Answers::gather(&options, nobody).unwrap()).unwrap();
+    let loaded = load(&written[0]).unwrap_or_else(|mistakes| panic!("{}", mistakes.render(false)));
+    assert!(loaded.own_domains().contains(&"own.example".to_string()));
+    assert!(report(&Ok(loaded), false).contains("All rules only watch"));
 }
 
 #[test]

@@ -35,9 +35,12 @@ const AUTO: &str =
 const THREE: &str = "From: author@ours.example\nTo: a@elsewhere.example, B@elsewhere.example\n\
                      Cc: b@elsewhere.example, c@elsewhere.example\n\nHello.\n";
 
+/// Condition, sender, recipients, message, whether it holds, its value in words.
+type Asked = (&'static str, &'static str, &'static [&'static str], &'static str, bool, &'static str);
+
 #[test]
 fn conditions_on_people_and_header() {
-    let table: &[(&str, &str, &[&str], &str, bool, &str)] = &[
+    let table: &[Asked] = &[
         ("direction = 'outbound'", US, &[OUT], HELLO, true, "outbound"),
         ("direction = ['internal', 'foreign']", US, &[OUT], HELLO, false, "outbound"),
         ("direction = 'internal'", US, &["colleague@ours.example"], HELLO, true, "internal"),

@@ -4,7 +4,7 @@ use super::world::{HEAD, enforcing, facts, found, ruleset, scan_of, submission, 
 use outgate::{
     detect::Scan,
     mail::{Certainty, PartId, Unread, UnreadReason, Zone},
-    policy::{Category, Disposition, Fallback, Mode, Tell, explain, is_incoming, judge},
+    policy::{Category, Disposition, FactQuery, Fallback, Mode, Tell, explain, is_incoming, judge},
 };
 use std::time::{Duration, Instant};
 
@@ -180,6 +180,34 @@ fn incoming_mail_is_what_comes_from_strangers_to_us_alone() {
 }
 
 #[test]
+fn the_thread_and_the_visible_people_are_what_is_looked_up() {
+    let message = "From: author@ours.example\nTo: B@elsewhere.example, a@elsewhere.example\nCc: b@Elsewhere.example\n\
+                   In-Reply-To: <3@x.example>\nReferences: <1@x.example>\n <2@x.example> <3@x.example>\n\nHello.\n";
+    let query = FactQuery::of(&submission(US, &[OUT], message).message);
+    assert_eq!(query.references, ["<3@x.example>", "<2@x.example>", "<1@x.example>"]);
+    assert_eq!(query.visible, ["a@elsewhere.example", "b@elsewhere.example"]);
+    assert!(all(Mode::Enforce).asks_for_threads());
+    let tag = enforcing(TAG);
+    assert!(!ruleset(&[("tag", &tag)], "", Mode::Enforce).asks_for_threads());
+}
+
+#[test]
+fn every_input_changes_the_digest() {
+    let tag = enforcing(TAG);
+    let digest = |rule: &str, more: &str, mode| ruleset(&[("tag", rule)], more, mode).digest().to_string();
+    let first = digest(&tag, "", Mode::Enforce);
+    assert_eq!(first, digest(&tag, "", Mode::Enforce));
+    assert_eq!(first.len(), 16);
+    for other in [
+        digest(&format!("{tag}\n"), "", Mode::Enforce),
+        digest(&tag, "# more", Mode::Enforce),
+        digest(&tag, "", Mode::Watch),
+    ] {
+        assert_ne!(first, other);
+    }
+}
+
+#[test]
 fn almost_names_the_one_condition_that_was_missing() {
     let many = enforcing("[when]\nvisible-recipients-over = 20\n[then.hide-recipients]\nby = 'bcc'\n");
     let hold = enforcing(HOLD);
@@ -238,7 +266,6 @@ fn two_hundred_rules_are_judged_quickly() {
         start.elapsed()
     });
     let best = best.min().expect("fifty runs");
-    println!("200 rules: {best:?}");
     let bound = if cfg!(debug_assertions) { Duration::from_millis(2) } else { Duration::from_micros(50) };
     assert!(best < bound, "{best:?}");
 }

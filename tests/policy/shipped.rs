@@ -6,7 +6,7 @@ use outgate::{
     policy::{
         Connected, Mode, PolicyInput, Ruleset, RulesetInputs, coverage,
         coverage::Standing,
-        prove::{Detecting, prove},
+        prove::{Detecting, failures, prove},
     },
 };
 use std::{collections::BTreeMap, fs, path::Path};
@@ -60,6 +60,48 @@ fn every_rule_is_proven_both_ways() {
         }
         assert!(!rule.advice.is_empty() && !rule.purpose.is_empty(), "{}", rule.name);
     }
+}
+
+#[test]
+fn a_rule_whose_test_fails_says_which_and_why() {
+    let sources = DetectorSources::embedded();
+    let detectors = Detectors::compile(&sources).expect("the shipped lists");
+    let rule = r#"title   = "Wrong"
+purpose = "a test"
+mode    = "watch"
+[when]
+recipients-over = 5
+[then.tag-subject]
+tag = "x"
+[[test]]
+name    = "too few"
+expect  = "match"
+to-many = "limit"
+[[test]]
+name    = "too many"
+expect  = "no match"
+to-many = "limit + 1"
+[[test]]
+name    = "right"
+expect  = "match"
+to-many = "limit + 1"
+"#;
+    let set = Ruleset::build(RulesetInputs {
+        policies: Vec::new(),
+        rules: vec![Source::new("rules/wrong.toml", rule)],
+        notices: BTreeMap::new(),
+        detectors: Vec::new(),
+        detectors_digest: String::new(),
+        own_domains: Vec::new(),
+        mode: Mode::Enforce,
+    });
+    let failed = failures(&set.expect("a good set"), Detecting { detectors: &detectors, sources: &sources });
+    let said: Vec<String> = failed.iter().map(ToString::to_string).collect();
+    let expected = [
+        "rules/wrong.toml:9:12: the test `too few` fails: expected match (when recipients-over 5 (5))",
+        "rules/wrong.toml:13:12: the test `too many` fails: expected no match (when recipients-over 5 (6))",
+    ];
+    assert_eq!(said, expected);
 }
 
 #[test]

@@ -11,12 +11,8 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// A message that reached the hop.
-#[derive(Clone, Debug)]
-pub struct Arrived {
-    pub recipients: usize,
-    pub bytes: Vec<u8>,
-}
+/// A message that reached the hop, as it came.
+pub type Arrived = Vec<u8>;
 
 /// The hop: cheap to clone, ends with the runtime.
 #[derive(Clone, Default)]
@@ -71,7 +67,6 @@ impl Hop {
 
 #[derive(Default)]
 struct Session {
-    recipients: usize,
     data: Option<(DataDecoder, Vec<u8>)>,
     finished: Option<Arrived>,
     ended: bool,
@@ -86,8 +81,7 @@ impl Session {
             if !decoded.ended {
                 return false;
             }
-            let bytes = self.data.take().map(|(_, bytes)| bytes).unwrap_or_default();
-            self.finished = Some(Arrived { recipients: std::mem::take(&mut self.recipients), bytes });
+            self.finished = self.data.take().map(|(_, bytes)| bytes);
             Reply::new(250, (2, 0, 0), "kept").write_to(replies);
             return !buffer.is_empty();
         }
@@ -106,14 +100,6 @@ impl Session {
     fn command(&mut self, line: &[u8]) -> Reply {
         match Command::parse(line) {
             Ok(Command::Ehlo(_)) => Reply::plain(250, "demo.example\nPIPELINING\n8BITMIME\nSMTPUTF8\nENHANCEDSTATUSCODES"),
-            Ok(Command::Mail(_)) => {
-                self.recipients = 0;
-                Reply::new(250, (2, 1, 0), "sender taken")
-            }
-            Ok(Command::Rcpt(_)) => {
-                self.recipients += 1;
-                Reply::new(250, (2, 1, 5), "recipient taken")
-            }
             Ok(Command::Data) => {
                 self.data = Some((DataDecoder::new(LineEndings::default()), Vec::new()));
                 Reply::plain(354, "go on")

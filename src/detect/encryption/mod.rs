@@ -49,7 +49,8 @@ pub(super) fn inspect(message: &Message, part: &Part, scan: &mut Scan) -> bool {
         // What stands around an armoured block is still text.
         return part.is_text();
     }
-    let content = content(&Sample::of(message, part), part.is_text());
+    let sample = Sample::of(message, part);
+    let content = content(&sample, part.is_text());
     let unread = match content {
         Content::Encrypted(protected) => {
             scan.protected.push((part.id.clone(), protected));
@@ -64,9 +65,21 @@ pub(super) fn inspect(message: &Message, part: &Part, scan: &mut Scan) -> bool {
         Content::Unread(reason) => Some(reason),
         Content::Text | Content::NoText => None,
     };
+    let unread = unread.or_else(|| {
+        (content == Content::Text && wraps_text(&sample.head, part.is_text())).then_some(UnreadReason::UnknownFormat)
+    });
     scan.unread.extend(unread.map(|reason| Unread { part: part.id.clone(), reason }));
     // What is declared as text is scanned as text too, whatever it looks like: a reader's program may show it so.
     content == Content::Text || part.is_text()
+}
+
+/// Written in letters, but what a reader sees is spelled otherwise: RTF, PostScript, a message with encoded parts. It is scanned as
+/// it stands and is not taken for clean.
+fn wraps_text(head: &[u8], declared_text: bool) -> bool {
+    const ENCODED: &[u8] = b"content-transfer-encoding:";
+    head.starts_with(b"{\\rtf")
+        || head.starts_with(b"%!PS")
+        || !declared_text && head.windows(ENCODED.len()).any(|window| window.eq_ignore_ascii_case(ENCODED))
 }
 
 fn content(sample: &Sample, declared_text: bool) -> Content {
@@ -104,7 +117,7 @@ mod tests {
                 Content::Encrypted(*protected)
             }
             (Some((_, protected)), Some(_), false) => Content::Signed(*protected),
-            (None, Some(unread), false) => Content::Unread(unread.reason),
+            (None, Some(unread), _) => Content::Unread(unread.reason),
             (None, None, true) => Content::Text,
             (None, None, false) => Content::NoText,
             other => panic!("{other:?}"),
@@ -118,6 +131,9 @@ mod tests {
         assert_eq!(attached(b"\x1F\x8B\x08\0\0\0\0"), Content::Unread(UnreadReason::UnknownFormat));
         assert_eq!(attached(b"Salted__\x01\x02\x03\x04"), Content::Encrypted(Protected::EncryptedArchive));
         assert_eq!(attached(b""), Content::NoText);
+        for wrapped in [&b"{\\rtf1 x}"[..], b"From: a@b.example\r\nContent-Transfer-Encoding: base64\r\n\r\neA==\r\n"] {
+            assert_eq!(attached(wrapped), Content::Unread(UnreadReason::UnknownFormat));
+        }
     }
 
     #[test]

@@ -29,6 +29,7 @@ pub(super) fn inspect(sample: &Sample) -> Content {
 struct Entry {
     encrypted: bool,
     is_manifest: bool,
+    packed_size: u32,
     local_header: usize,
 }
 
@@ -51,6 +52,7 @@ fn directory(tail: &[u8], is_whole: bool) -> Option<Vec<Entry>> {
         entries.push(Entry {
             encrypted: flags(tail, at + 8).is_some_and(is_encrypted),
             is_manifest: name == b"META-INF/manifest.xml",
+            packed_size: u32_at(tail, at + 20)?,
             local_header: u32_at(tail, at + 42)? as usize,
         });
         at += 46 + lengths.iter().sum::<usize>();
@@ -68,10 +70,15 @@ fn is_encrypted_open_document(sample: &Sample, entries: &[Entry]) -> bool {
     let Some(entry) = entries.iter().find(|entry| entry.is_manifest) else { return false };
     let Some(whole) = sample.whole() else { return false };
     let Some(mut local) = whole.get(entry.local_header..) else { return false };
-    let Ok(Some(member)) = ::zip::read::read_zipfile_from_stream(&mut local) else { return false };
+    // The size comes from the directory: writers that stream leave it out of the local header.
+    let size = entry.packed_size.into();
+    let Ok(Some(member)) = ::zip::read::read_zipfile_from_stream_with_compressed_size(&mut local, size) else {
+        return false;
+    };
     let mut manifest = Vec::new();
-    let read = member.take(LARGEST_MANIFEST).read_to_end(&mut manifest);
-    read.is_ok() && memchr::memmem::find(&manifest, b"encryption-data").is_some()
+    // So is the checksum; what was read before a mismatch is what a reader sees.
+    let _ = member.take(LARGEST_MANIFEST).read_to_end(&mut manifest);
+    memchr::memmem::find(&manifest, b"encryption-data").is_some()
 }
 
 fn is_encrypted(flags: u16) -> bool {

@@ -13,7 +13,9 @@ const SHORTEST: usize = 4;
 
 /// Entries by first letter, last letter and length, for words with stars in the middle.
 #[derive(Default)]
-pub(super) struct Starred(HashMap<(u8, u8, usize), Vec<(Box<[u8]>, u32)>>);
+pub(super) struct Starred(HashMap<(u8, u8, usize), Vec<Word>>);
+
+type Word = (Box<[u8]>, u32);
 
 impl Starred {
     pub fn add(&mut self, word: &[u8], entry: u32) {

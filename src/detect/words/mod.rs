@@ -17,6 +17,7 @@ pub(super) struct Words {
     matcher: Matcher,
     entries: Vec<Entry>,
     starred: Starred,
+    detectors: Vec<Arc<Detector>>,
 }
 
 struct Entry {
@@ -57,6 +58,7 @@ impl Words {
                 None => list.name.to_uppercase().replace('-', "_"),
             };
             let detector = Arc::new(Detector { name: format!("words.{}", list.name).into(), kind: kind.into() });
+            compiling.detectors.push(detector.clone());
             compiling.add(list, Some(Arc::new(List { detector, clear: list.clear })));
         }
         for list in &innocent {
@@ -66,12 +68,7 @@ impl Words {
     }
 
     pub fn detectors(&self) -> impl Iterator<Item = &Arc<Detector>> {
-        let mut last: Option<&Arc<List>> = None;
-        self.entries.iter().filter_map(|entry| entry.list.as_ref()).filter_map(move |list| {
-            let new = last.is_none_or(|last| !Arc::ptr_eq(last, list));
-            last = Some(list);
-            new.then_some(&list.detector)
-        })
+        self.detectors.iter()
     }
 
     pub fn find(&self, folded: &Folded, hits: &mut Vec<Hit>) {
@@ -140,6 +137,7 @@ struct Compiling {
     forms: Vec<(Vec<u8>, u32)>,
     starred: Starred,
     categories: HashMap<String, Arc<str>>,
+    detectors: Vec<Arc<Detector>>,
 }
 
 impl Compiling {
@@ -164,7 +162,7 @@ impl Compiling {
 
     fn finish(self) -> Words {
         let matcher = Matcher::new(self.forms.iter().map(|(form, number)| (form.as_slice(), *number)));
-        Words { matcher, entries: self.entries, starred: self.starred }
+        Words { matcher, entries: self.entries, starred: self.starred, detectors: self.detectors }
     }
 }
 

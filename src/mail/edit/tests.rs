@@ -286,3 +286,10 @@ fn several_notices_and_their_order() {
     let twice = apply(&Message::parse(once.bytes.clone()), &edits, Transport::default()).unwrap();
     assert_eq!(twice.bytes, once.bytes);
 }
+
+#[test]
+fn a_notice_that_looks_like_a_boundary_fails_the_check() {
+    let message = Message::parse(read("mixed-plain-pdf.eml"));
+    let failure = apply(&message, &[notice("--mix", "")], Transport::default()).unwrap_err();
+    assert!(matches!(failure, EditFailure::CheckFailed { .. }), "{failure}");
+}

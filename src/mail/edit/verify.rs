@@ -10,7 +10,7 @@ use super::Edit;
 use super::notice::{Expected, PartEdit};
 use super::recipients;
 use super::splice::{Splice, Splices};
-use crate::mail::{Message, Part, TransferEncoding, UnreadReason, check};
+use crate::mail::{Message, Part, TransferEncoding, check};
 use std::ops::Range;
 
 /// Above this size the parsers look at the skeleton.
@@ -152,6 +152,11 @@ fn middle(message: &Message, body: Range<usize>) -> Option<Splice> {
     Some(Splice { range: start..end, bytes: Vec::new() })
 }
 
+/// A panic of a parser that is not ours is a failed check, not a lost message.
+fn independent_tree(message: &Message) -> Option<Vec<check::Seen>> {
+    std::panic::catch_unwind(|| check::independent_tree(message)).ok().flatten()
+}
+
 /// The message (or its skeleton) before, and the splices that make what it is after.
 struct Comparison<'a> {
     intended: &'a Intended,
@@ -246,15 +251,13 @@ impl Comparison<'_> {
     }
 
     fn check_independently(&self, after: &Message) -> Result<(), &'static str> {
-        let beyond = |reason| matches!(reason, UnreadReason::TooDeep | UnreadReason::TooMany | UnreadReason::TooLarge);
-        if self.before.unread().iter().any(|unread| beyond(unread.reason)) {
-            // The independent parser has no limits, so it is not asked. A header edit does without: what it
+        let Some(old) = independent_tree(self.before) else {
+            // Beyond the limits within which it is asked, or too much for it. A header edit does without: what it
             // changed has been read back above.
-            return if self.intended.parts.is_empty() { Ok(()) } else { Err("a message beyond the limits of reading") };
-        }
-        let (Some(old), Some(new)) = (check::independent_tree(self.before), check::independent_tree(after)) else {
-            return Err("a message that the independent parser does not read");
+            let header_only = self.intended.parts.is_empty();
+            return if header_only { Ok(()) } else { Err("a message that the independent parser does not read") };
         };
+        let new = independent_tree(after).ok_or("the independent parser sees no message")?;
         let same = old.len() == new.len()
             && old.iter().zip(&new).all(|(old, new)| {
                 let glue = self.glue_at(old.body.end);
@@ -266,5 +269,83 @@ impl Comparison<'_> {
                     && (old.hash == new.hash || self.splices.iter().any(within))
             });
         if same { Ok(()) } else { Err("the independent parser sees another message") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mixed(text: &str, file_lines: usize) -> Message {
+        let file = format!("{}\r\n", "QUJD".repeat(19)).repeat(file_lines);
+        let message = format!(
+            "Subject: s\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n{text}\r\n--b\r\nContent-Type: \
+             application/pdf\r\nContent-Transfer-Encoding: base64\r\n\r\n{file}--b--\r\n"
+        );
+        Message::parse(message.into_bytes())
+    }
+
+    /// An edit of part 1 that puts `insert` at its end, and claims that it has `by` bytes.
+    fn intended(message: &Message, insert: &[u8], by: usize) -> Intended {
+        let end = message.parts()[1].body.end;
+        let part = PartEdit {
+            part: 1,
+            splices: Vec::new(),
+            fields_added: 0,
+            described: Default::default(),
+            expected: Expected::Grown { by },
+            glue: 0,
+            added: vec![0],
+        };
+        let splices = Splices::new(vec![Splice { range: end..end, bytes: insert.to_vec() }]).unwrap();
+        Intended { splices, parts: vec![part], fields: 2, promises: Vec::new() }
+    }
+
+    #[test]
+    fn what_an_edit_must_not_do_is_found() {
+        for lines in [3, 3000] {
+            let message = mixed("Hello", lines);
+            let check = |insert: &[u8], by: usize| {
+                let intended = intended(&message, insert, by);
+                let bytes = intended.splices.build(&message, 0..message.len());
+                intended.check(&message, &bytes)
+            };
+            assert_eq!(check(b" and notice", 11), Ok(()));
+            assert!(check(b" and notice", 10).is_err());
+            assert!(check(b"\r\n--b\r\n\r\nanother part", 23).is_err());
+            assert!(check(b"\r\n--b--\r\n", 9).is_err());
+        }
+    }
+
+    #[test]
+    fn bytes_that_were_not_intended_are_found() {
+        for lines in [3, 3000] {
+            let message = mixed("Hello", lines);
+            let intended = || intended(&message, b"x", 1);
+            let right = intended().splices.build(&message, 0..message.len());
+            for at in [0, right.len() / 2, right.len() - 1] {
+                let mut wrong = right.clone();
+                wrong[at] ^= 1;
+                assert_eq!(intended().check(&message, &wrong), Err("other bytes than intended"));
+            }
+            assert!(intended().check(&message, &right[..right.len() - 1]).is_err());
+        }
+    }
+
+    #[test]
+    fn a_broken_promise_is_found() {
+        let message = Message::parse(b"Subject: s\r\nX-A: 1\r\n\r\nHi\r\n".to_vec());
+        let promise = |promise| Intended {
+            splices: Splices::new(Vec::new()).unwrap(),
+            parts: Vec::new(),
+            fields: 2,
+            promises: vec![promise],
+        };
+        let bytes = message.read(0..message.len()).into_owned();
+        let is = |value: &str| Promise::Is { name: "x-a".into(), value: value.into() };
+        assert_eq!(promise(is("1")).check(&message, &bytes), Ok(()));
+        assert!(promise(is("2")).check(&message, &bytes).is_err());
+        assert!(promise(Promise::Absent { name: "X-A".into() }).check(&message, &bytes).is_err());
+        assert!(promise(Promise::Tagged { tag: "[t]".into() }).check(&message, &bytes).is_err());
     }
 }
