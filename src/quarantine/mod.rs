@@ -93,6 +93,8 @@ pub struct NewCase {
     pub face: Face,
     /// The message as it came, to be sealed into the blob store.
     pub message: Vec<u8>,
+    /// The sender was told of enough holds in this hour: this one goes into a later, joined notice.
+    pub tell_later: bool,
 }
 
 /// Something that must be sent. Goes through the durable outbox.
@@ -141,7 +143,11 @@ pub trait NoticeWriter: Send + Sync {
 
     fn returned(&self, case: &Case, face: &Face) -> Option<Letter>;
 
-    /// Nobody decided in time.
+    /// Several holds of one sender in one notice. Cases of which the sender may not be told are left out; None when
+    /// that leaves none.
+    fn joined(&self, cases: &[(&CaseHead, &Face)]) -> Option<Letter>;
+
+    /// Nobody decided in time. None also where the rules keep the hold from the sender.
     fn expired(&self, case: &Case, face: &Face) -> Option<Letter>;
 }
 
