@@ -214,3 +214,30 @@ fn proxy_filter() {
     assert_eq!((count("relayed"), count("held"), count("returned"), count("gate-down")), (1, 0, 0, 0));
     println!("T24 postfix-in-front form=proxy-filter relayed=2 held=1 returned=1 refused-while-down=1 unchecked=0");
 }
+
+/// As the document says to take outgate out, with mail in the queue that was to go through it.
+#[test]
+fn taken_out_again() {
+    let mut chain = Chain::smarthost("");
+    let (filtering, mut gate, world) = filtered(&snippet("content filter main.cf"), "");
+    chain.gate.kill();
+    gate.kill();
+    for postfix in [&chain.front, &filtering] {
+        assert_eq!(hand_in(postfix.port, "left-over", PLAIN).code, 250);
+        eventually("Postfix defers", 30, || postfix.log().contains("status=deferred"));
+        assert_eq!(postfix.queued(), 1);
+    }
+    assert_eq!(delivered(&chain.world, "left-over") + delivered(&world, "left-over"), 0);
+    let placed = |name: &str, gate: &Gate| snippet(name).replace("10035", &gate.port.to_string());
+    let relayhost = format!("relayhost = [127.0.0.1]:{}\n", chain.behind.port);
+    chain.front.reconfigure(&placed("smarthost main.cf", &chain.gate), &relayhost, false);
+    filtering.reconfigure(&placed("content filter main.cf", &gate), "", true);
+    chain.expect("left-over");
+    world.expect("Subject: left-over", 30);
+    for postfix in [&chain.front, &filtering] {
+        eventually("the queue is empty", 30, || postfix.queued() == 0);
+    }
+    let counts = (delivered(&chain.world, "left-over"), delivered(&world, "left-over"));
+    println!("T24 postfix-in-front taken-out forms=2 left-over=2 arrived={}", counts.0 + counts.1);
+    assert_eq!(counts, (1, 1));
+}
