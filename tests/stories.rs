@@ -8,7 +8,11 @@
 //! * `OUTGATE_BIN=FILE`: another build of the binary, such as the release build;
 //! * `OUTGATE_SHOW_LOG=1`: the gateway's log of a story that failed.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on fails, and each prints its figure")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that cannot go on fails, and each prints its figure"
+)]
 
 mod support;
 

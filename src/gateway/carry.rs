@@ -79,9 +79,10 @@ impl Gateway {
             }
         }
         self.count("relay", &submission);
-        let edits = made.applied.as_ref().map_or(Vec::new(), |applied| {
-            applied.changes.iter().map(|change| change.kind.to_string()).collect()
-        });
+        let edits = made
+            .applied
+            .as_ref()
+            .map_or(Vec::new(), |applied| applied.changes.iter().map(|change| change.kind.to_string()).collect());
         let bytes = made.applied.map(|applied| applied.bytes);
         self.send(submission, upstream, bytes, events, edits, answer_by).await
     }
@@ -203,9 +204,12 @@ impl Gateway {
             door: submission.origin.door,
             bytes: submission.message.len() as u64,
             recipients: u32::try_from(submission.envelope.recipients.len()).unwrap_or(u32::MAX),
-            sender: submission.envelope.sender.address.as_ref().map_or_else(String::new, |sender| {
-                self.store.address_hash(sender).to_string()
-            }),
+            sender: submission
+                .envelope
+                .sender
+                .address
+                .as_ref()
+                .map_or_else(String::new, |sender| self.store.address_hash(sender).to_string()),
             incoming,
         };
         Event { at: submission.received_at, submission: Some(submission.id), what }
@@ -259,10 +263,8 @@ fn rests_on_findings(verdict: &Verdict) -> bool {
 /// The text of a 550: the rule in plain words, the clause, the advice, our number. One line each; the reply writer
 /// cuts and cleans them.
 fn refusal(submission: &Submission, verdict: &Verdict) -> String {
-    let ground = verdict
-        .grounds
-        .iter()
-        .find(|ground| ground.mode == Mode::Enforce && ground.disposition == Disposition::Return);
+    let ground =
+        verdict.grounds.iter().find(|ground| ground.mode == Mode::Enforce && ground.disposition == Disposition::Return);
     let mut text = String::new();
     if let Some(ground) = ground {
         text.push_str(&format!("Not sent: {}.\n", ground.title));

@@ -41,8 +41,7 @@ async fn round(gateway: &Gateway, now: OffsetDateTime) -> Result<(), StoreDown> 
         let letter = case.face.as_ref().and_then(|face| gateway.notices.expired(case, face));
         let outbox = letter.map(|letter| letter.into_item(case.head.id)).into_iter().collect();
         let event = Event { at: now, submission: Some(case.head.id), what: What::Expired };
-        let moved =
-            gateway.store.transition(case.head.id, case.head.epoch, State::Returned, outbox, vec![event]).await;
+        let moved = gateway.store.transition(case.head.id, case.head.epoch, State::Returned, outbox, vec![event]).await;
         match moved {
             Ok(()) => tracing::warn!(case = %case.head.id, "Nobody decided in time; the case went back to its sender"),
             // Somebody decided just now.

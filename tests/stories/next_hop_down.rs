@@ -34,7 +34,8 @@ fn mail_waits_at_its_client_and_a_release_in_the_outbox() {
 
     hop.up();
     let up = Instant::now();
-    let arrived = hop.wait_for("the release", |arrived| crate::support::number(&arrived.bytes).as_deref() == Some("held"));
+    let arrived =
+        hop.wait_for("the release", |arrived| crate::support::number(&arrived.bytes).as_deref() == Some("held"));
     let waited = up.elapsed();
     assert_eq!((arrived.sender.as_str(), &arrived.recipients[..]), (BEN, &["claims@agency.example".to_string()][..]));
     assert!(String::from_utf8_lossy(&arrived.bytes).contains("QQ 12 34 56 C"));
@@ -43,7 +44,9 @@ fn mail_waits_at_its_client_and_a_release_in_the_outbox() {
     assert_eq!(notice.sender, "");
     assert!(hand_in(gateway.door(), BEN, CLAIMS, &letter("while-down", "Hello.")).starts_with("250"), "its retry");
     assert_eq!((hop.with_number("while-down").len(), hop.with_number("held").len()), (1, 1));
-    println!("next hop down: 451 after {took:?}, hold 250, return 550; release arrived {waited:?} after the hop was up");
+    println!(
+        "next hop down: 451 after {took:?}, hold 250, return 550; release arrived {waited:?} after the hop was up"
+    );
 }
 
 fn chain_letter() -> Vec<u8> {

@@ -91,7 +91,8 @@ impl Hop {
     /// Listens again at the same address.
     pub fn up(&self) {
         *lock(&self.shared.down) = false;
-        let listener = super::wait_for("the hop's old port", Duration::from_secs(10), || TcpListener::bind(self.address).ok());
+        let listener =
+            super::wait_for("the hop's old port", Duration::from_secs(10), || TcpListener::bind(self.address).ok());
         *lock(&self.listening) = Some(serve(listener, self.shared.clone()));
     }
 }
@@ -153,7 +154,8 @@ fn converse(stream: TcpStream, shared: &Shared) -> io::Result<()> {
             "DATA" => {
                 output.write_all(b"354 go on\r\n")?;
                 let Some(bytes) = content(&mut input)? else { return Ok(()) };
-                let arrived = Arrived { sender: sender.clone(), recipients: recipients.clone(), bytes, at: Instant::now() };
+                let arrived =
+                    Arrived { sender: sender.clone(), recipients: recipients.clone(), bytes, at: Instant::now() };
                 dot(shared, arrived)
             }
             "QUIT" => {

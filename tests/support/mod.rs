@@ -1,7 +1,11 @@
 //! What the stories share: the gateway as a process of its own, a next hop that keeps what it gets, and a client that
 //! speaks SMTP word for word. Loopback and free ports only; what is started here ends with the test, also when it fails.
 
-#![allow(dead_code, clippy::unwrap_used, reason = "each test binary uses a part of it, and a test that cannot go on fails")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "each test binary uses a part of it, and a test that cannot go on fails"
+)]
 
 mod client;
 mod gateway;
