@@ -79,14 +79,16 @@ impl Verdict {
         let Some(worst) = made.worst() else { return self };
         let disposition = match worst.fallback {
             Fallback::Relay => return self,
-            Fallback::Return => Disposition::Return,
-            Fallback::Hold => Disposition::Hold,
+            // As with any rule that returns: a 550 to a machine, or to nobody, is silent loss.
+            Fallback::Return if !self.unanswerable => Disposition::Return,
+            Fallback::Return | Fallback::Hold => Disposition::Hold,
         };
         for consignment in &mut self.consignments {
             consignment.disposition = consignment.disposition.max(disposition);
         }
         if let Some(ground) = self.grounds.iter_mut().find(|ground| ground.rule == worst.rule) {
             fall_back(ground, worst, disposition);
+            ground.tell_sender = !self.unanswerable;
         }
         self
     }
