@@ -33,6 +33,15 @@ pub struct Made {
 }
 
 impl Made {
+    /// None of the edits could be made, for a fault that is ours: each rule's fallback counts.
+    pub fn nothing(planned: &[PlannedEdit], what: &'static str) -> Self {
+        let unmade = planned.iter().map(|planned| {
+            let failure = EditFailure::CheckFailed { kind: planned.edit.kind(), what };
+            Unmade { rule: planned.rule.clone(), fallback: planned.fallback, failure }
+        });
+        Self { applied: None, unmade: unmade.collect() }
+    }
+
     /// The most severe fallback of the edits that could not be made, with its edit.
     pub fn worst(&self) -> Option<&Unmade> {
         self.unmade.iter().max_by_key(|unmade| unmade.fallback)
