@@ -16,9 +16,29 @@
 
 mod support;
 
+#[path = "stories/bad_configuration_keeps_the_old_set.rs"]
+mod bad_configuration_keeps_the_old_set;
+#[path = "stories/erased_is_gone.rs"]
+mod erased_is_gone;
+#[path = "stories/held_and_told.rs"]
+mod held_and_told;
+#[path = "stories/incoming_passes_untouched.rs"]
+mod incoming_passes_untouched;
 #[path = "stories/killed_under_load.rs"]
 mod killed_under_load;
 #[path = "stories/next_hop_down.rs"]
 mod next_hop_down;
+#[path = "stories/nothing_personal_is_shown.rs"]
+mod nothing_personal_is_shown;
+#[path = "stories/seed_rules_at_the_door.rs"]
+mod seed_rules_at_the_door;
 #[path = "stories/sent_twice_on_purpose.rs"]
 mod sent_twice_on_purpose;
+#[path = "stories/several_policies_at_once.rs"]
+mod several_policies_at_once;
+#[path = "stories/stopped_under_load.rs"]
+mod stopped_under_load;
+#[path = "stories/untouched_is_identical.rs"]
+mod untouched_is_identical;
+#[path = "stories/watched_and_not_changed.rs"]
+mod watched_and_not_changed;

@@ -1,7 +1,7 @@
 //! The next hop is down: mail waits at its client, what is held is held, a release waits in the outbox; and a release that
 //! the hop refuses is reported and can be tried again.
 
-use crate::support::{Gateway, Hop, hand_in, letter};
+use crate::support::{Gateway, Hop, fixture, hand_in, letter};
 use std::time::{Duration, Instant};
 
 const BEN: &str = "ben.okafor@ours.example";
@@ -23,7 +23,7 @@ fn mail_waits_at_its_client_and_a_release_in_the_outbox() {
 
     let held = hand_in(gateway.door(), BEN, CLAIMS, &letter("held", NINO));
     assert!(held.starts_with("250"), "{held}");
-    let refused = hand_in(gateway.door(), BEN, CLAIMS, &chain_letter());
+    let refused = hand_in(gateway.door(), BEN, CLAIMS, &fixture("18-chain-letter"));
     assert!(refused.starts_with("550"), "{refused}");
 
     let id = gateway.case("number held")["id"].as_str().unwrap().to_string();
@@ -47,10 +47,6 @@ fn mail_waits_at_its_client_and_a_release_in_the_outbox() {
     println!(
         "next hop down: 451 after {took:?}, hold 250, return 550; release arrived {waited:?} after the hop was up"
     );
-}
-
-fn chain_letter() -> Vec<u8> {
-    std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/demo/18-chain-letter.eml")).unwrap()
 }
 
 #[test]

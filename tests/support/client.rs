@@ -92,11 +92,13 @@ impl Client {
         self.write(&wire)
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    /// Bytes as they are.
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.get_mut().write_all(bytes)
     }
 
-    fn answer(&mut self) -> io::Result<String> {
+    /// The next whole reply.
+    pub fn answer(&mut self) -> io::Result<String> {
         let mut answer = String::new();
         loop {
             let mut line = String::new();

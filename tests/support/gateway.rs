@@ -22,13 +22,15 @@ pub struct Setup {
     /// Lines at the top of the file.
     pub top: &'static str,
     pub answer_within: &'static str,
+    /// What is logged.
+    pub log: &'static str,
     /// Further files, by their path in the configuration's folder.
     pub files: Vec<(&'static str, String)>,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { policies: &["policies/baseline"], top: "", answer_within: "90 s", files: Vec::new() }
+        Self { policies: &["policies/baseline"], top: "", answer_within: "90 s", log: "info", files: Vec::new() }
     }
 }
 
@@ -37,6 +39,7 @@ pub struct Gateway {
     folder: tempfile::TempDir,
     process: Mutex<Process>,
     log: Arc<Mutex<String>>,
+    log_level: &'static str,
 }
 
 #[derive(Default)]
@@ -54,7 +57,7 @@ impl Gateway {
 
     pub fn with(hop: SocketAddr, setup: Setup) -> Self {
         let folder = tempfile::Builder::new().prefix("outgate-story-").tempdir().expect("a temporary folder");
-        let gateway = Self { folder, process: Mutex::default(), log: Arc::default() };
+        let gateway = Self { folder, process: Mutex::default(), log: Arc::default(), log_level: setup.log };
         gateway.configure(hop, &setup);
         gateway.launch();
         gateway
@@ -87,7 +90,7 @@ impl Gateway {
         let mut child = Command::new(binary())
             .args(["serve", "--config"])
             .arg(self.config())
-            .env_remove("OUTGATE_LOG")
+            .env("OUTGATE_LOG", self.log_level)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

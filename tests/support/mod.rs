@@ -15,7 +15,7 @@ mod letters;
 pub use client::{Client, Tried, hand_in};
 pub use gateway::{Gateway, Setup};
 pub use hop::Hop;
-pub use letters::{below_trace, letter, number};
+pub use letters::{abusive_word, below_trace, fixture, fixtures, found_in, letter, number, with_crlf};
 
 use std::time::{Duration, Instant};
 
