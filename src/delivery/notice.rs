@@ -313,7 +313,8 @@ mod tests {
         assert!(!header_names(&letter.content).contains(&"Bcc".to_string()));
         let (text, html) = (message.body_text(0).expect("plain"), message.body_html(0).expect("HTML"));
         for body in [&text, &html] {
-            for wanted in ["Start date", "A-sensitive", "QQ ** ** ** C", &first.id.to_string(), &second.id.to_string()] {
+            for wanted in ["Start date", "A-sensitive", "QQ ** ** ** C", &first.id.to_string(), &second.id.to_string()]
+            {
                 assert!(body.contains(wanted), "{wanted} is not in {body}");
             }
             assert!(!body.contains("Hidden subject") && !body.contains(&third.id.to_string()), "{body}");

@@ -1,17 +1,18 @@
 //! Carrying a verdict out, in the order that loses nothing (DESIGN, the walk, 5): what policy demands is durable
 //! before the dot goes upstream; what happened is durable before the client hears of it.
 
-use super::Gateway;
+use super::{Gateway, alert::readers};
 use crate::{
     audit::{Book, Event, What},
+    config::Loaded,
     delivery::{
         late::Late,
         relay::{Outgoing, RelayTransaction, Sent},
     },
     intake::{Answer, RetryBook, RetryKey, Submission},
     mail::{Message, SubmissionId, wire::Reply},
-    policy::{Disposition, FactQuery, Mode, Ruleset, Verdict, planned::Made},
-    quarantine::{Case, CaseStore, NewCase, NoticeWriter},
+    policy::{Disposition, FactQuery, Mode, Verdict, planned::Made},
+    quarantine::{Case, CaseStore, Letter, NewCase, NoticeWriter},
     store::Entry,
 };
 use std::{collections::HashSet, sync::Arc};
@@ -25,7 +26,14 @@ impl Gateway {
     /// A retry of what was answered before, while that answer may not have been heard.
     pub(super) async fn answered_before(&self, submission: &Submission, answer_by: Instant) -> Option<Answer> {
         match self.late.answer(submission.retry_key, answer_by).await {
-            Some(Late::Answered(reply)) => return Some(Answer::Relayed(reply)),
+            Some(Late::Answered(reply)) => {
+                // Its durable record answers this hand-in too, and no other: the same message sent again on purpose
+                // must arrive again.
+                if reply.is_positive() {
+                    let _ = self.store.answer(submission.retry_key).await;
+                }
+                return Some(Answer::Relayed(reply));
+            }
             Some(_) => return Some(Answer::TryLater),
             None => {}
         }
@@ -72,9 +80,10 @@ impl Gateway {
             }
         }
         self.count("relay", &submission);
-        let edits = made.applied.as_ref().map_or(Vec::new(), |applied| {
-            applied.changes.iter().map(|change| change.kind.to_string()).collect()
-        });
+        let edits = made
+            .applied
+            .as_ref()
+            .map_or(Vec::new(), |applied| applied.changes.iter().map(|change| change.kind.to_string()).collect());
         let bytes = made.applied.map(|applied| applied.bytes);
         self.send(submission, upstream, bytes, events, edits, answer_by).await
     }
@@ -137,13 +146,15 @@ impl Gateway {
     }
 
     /// Durable before the client hears 250.
-    pub(super) async fn hold(&self, submission: Submission, verdict: Verdict, ruleset: &Ruleset) -> Answer {
+    pub(super) async fn hold(&self, submission: Submission, verdict: Verdict, loaded: &Loaded) -> Answer {
         let mut events = self.judged(&submission, &verdict);
-        let mut case = NewCase::admit(&submission, &verdict, ruleset.expires(&verdict));
+        let mut case = NewCase::admit(&submission, &verdict, loaded.ruleset.expires(&verdict));
         events.push(self.event(&submission, What::Held { category: case.head.category }));
         let letter = self.notices.held(&case.head, &case.face);
         case.tell_later = letter.is_some() && self.told_enough(&submission).await;
-        let outbox = letter.filter(|_| !case.tell_later).map(|letter| letter.into_item(submission.id)).into_iter().collect();
+        let letter = letter.filter(|_| !case.tell_later).map(|letter| letter.into_item(submission.id));
+        let alert = self.alert(&case, loaded).map(|letter| letter.into_alert(submission.id));
+        let outbox = letter.into_iter().chain(alert).collect();
         if self.store.hold(case, outbox, events, submission.retry_key).await.is_err() {
             return self.try_later(&submission, "the store does not answer");
         }
@@ -160,6 +171,16 @@ impl Gateway {
         let since = submission.received_at - time::Duration::hours(1);
         let told = self.store.holds_told(self.store.address_hash(sender), since).await;
         told.is_ok_and(|told| told >= TOLD_AN_HOUR)
+    }
+
+    /// The letter to those who decide, unless they were written to just now: then housekeeping joins the rest.
+    fn alert(&self, case: &NewCase, loaded: &Loaded) -> Option<Letter> {
+        let readers = readers(loaded, case.head.category, &case.face.envelope);
+        if readers.is_empty() {
+            return None;
+        }
+        let untold = self.alerts.admit(case.head.category)?;
+        self.notices.alert(&case.head, &case.face, &readers, untold)
     }
 
     pub(super) async fn cannot_tell(&self, submission: &Submission, reason: &'static str) -> Answer {
@@ -195,9 +216,12 @@ impl Gateway {
             door: submission.origin.door,
             bytes: submission.message.len() as u64,
             recipients: u32::try_from(submission.envelope.recipients.len()).unwrap_or(u32::MAX),
-            sender: submission.envelope.sender.address.as_ref().map_or_else(String::new, |sender| {
-                self.store.address_hash(sender).to_string()
-            }),
+            sender: submission
+                .envelope
+                .sender
+                .address
+                .as_ref()
+                .map_or_else(String::new, |sender| self.store.address_hash(sender).to_string()),
             incoming,
         };
         Event { at: submission.received_at, submission: Some(submission.id), what }
@@ -251,10 +275,8 @@ fn rests_on_findings(verdict: &Verdict) -> bool {
 /// The text of a 550: the rule in plain words, the clause, the advice, our number. One line each; the reply writer
 /// cuts and cleans them.
 fn refusal(submission: &Submission, verdict: &Verdict) -> String {
-    let ground = verdict
-        .grounds
-        .iter()
-        .find(|ground| ground.mode == Mode::Enforce && ground.disposition == Disposition::Return);
+    let ground =
+        verdict.grounds.iter().find(|ground| ground.mode == Mode::Enforce && ground.disposition == Disposition::Return);
     let mut text = String::new();
     if let Some(ground) = ground {
         text.push_str(&format!("Not sent: {}.\n", ground.title));

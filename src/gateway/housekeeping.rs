@@ -1,13 +1,13 @@
 //! What the service does by the clock: senders who were not told of every hold hear of the rest in one notice, cases
 //! that nobody decided go back, gauges follow the store. A round that finds nothing to do opens no face.
 
-use super::{Gateway, carry::TOLD_AN_HOUR};
+use super::{Gateway, alert::readers, carry::TOLD_AN_HOUR};
 use crate::{
     audit::{Event, What},
     intake::StoreDown,
     mail::SubmissionId,
     policy::Category,
-    quarantine::{CaseError, CaseStore, NoticeWriter, State},
+    quarantine::{CaseError, CaseFilter, CaseStore, NoticeWriter, State},
     store::Untold,
 };
 use std::{collections::HashSet, sync::Arc, time::Duration};
@@ -50,10 +50,11 @@ impl Housekeeping {
         metrics::gauge!("outgate_ready").set(if gateway.store.is_healthy() { 1.0 } else { 0.0 });
         let expired = self.expire(gateway, now).await;
         let joined = join(gateway, now).await;
+        let alerted = tell_untold(gateway).await;
         let waiting = gateway.store.waiting().await?;
         metrics::gauge!("outgate_holds").set(waiting.cases as f64);
         metrics::gauge!("outgate_outbox_items").set(waiting.outbox_items as f64);
-        expired.and(joined)
+        expired.and(joined).and(alerted)
     }
 
     /// What nobody decided in time goes back to its sender, with a notice.
@@ -121,6 +122,24 @@ async fn tell(gateway: &Gateway, untold: Untold) -> Result<(), StoreDown> {
         Err(CaseError::Down(down)) => return Err(down),
         // One was decided just now: the next round writes the notice without it.
         Err(error) => tracing::debug!(%error, "A joined notice was not sent"),
+    }
+    Ok(())
+}
+
+/// Reviewers hear of cases that came in too fast for a letter each.
+async fn tell_untold(gateway: &Gateway) -> Result<(), StoreDown> {
+    let loaded = gateway.loaded.load_full();
+    for (category, untold) in gateway.alerts.due() {
+        let filter = CaseFilter { state: Some(State::Waiting), category: Some(category), limit: 1 };
+        // Decided meanwhile: nothing waits any more.
+        let Some(newest) = gateway.store.list(filter).await?.pop() else { continue };
+        let Some(face) = &newest.face else { continue };
+        let readers = readers(&loaded, category, &face.envelope);
+        let letter = gateway.notices.joined_alert(&newest.head, &readers, untold);
+        let items: Vec<_> = letter.map(|letter| letter.into_alert(newest.head.id)).into_iter().collect();
+        // The case was erased between the two: its reviewers know.
+        let _ = gateway.store.enqueue(items, Vec::new()).await;
+        gateway.outbox.notify_one();
     }
     Ok(())
 }

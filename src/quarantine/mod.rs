@@ -113,8 +113,11 @@ pub struct OutboxItem {
 #[serde(rename_all = "kebab-case")]
 pub enum ItemKind {
     Release,
+    /// To the sender.
     Notice,
     Report,
+    /// To those who decide.
+    Alert,
 }
 
 /// A letter of ours to one of our own senders.
@@ -126,13 +129,16 @@ pub struct Letter {
 
 impl Letter {
     pub fn into_item(self, case: SubmissionId) -> OutboxItem {
-        OutboxItem {
-            id: SubmissionId::fresh(),
-            case,
-            kind: ItemKind::Notice,
-            envelope: self.envelope,
-            content: self.content,
-        }
+        self.of_kind(ItemKind::Notice, case)
+    }
+
+    /// As what reviewers are told.
+    pub fn into_alert(self, case: SubmissionId) -> OutboxItem {
+        self.of_kind(ItemKind::Alert, case)
+    }
+
+    fn of_kind(self, kind: ItemKind, case: SubmissionId) -> OutboxItem {
+        OutboxItem { id: SubmissionId::fresh(), case, kind, envelope: self.envelope, content: self.content }
     }
 }
 

@@ -127,10 +127,7 @@ pub(super) async fn join(db: &mut SqliteConnection, joined: &JoinedHolds) -> Res
 
 /// The case was decided before its sender was told that it waits.
 pub(super) async fn forget(db: &mut SqliteConnection, id: SubmissionId) -> Result<(), Stop> {
-    sqlx::query("DELETE FROM untold WHERE case_id = ?1 AND item IS NULL")
-        .bind(&id.as_bytes()[..])
-        .execute(db)
-        .await?;
+    sqlx::query("DELETE FROM untold WHERE case_id = ?1 AND item IS NULL").bind(&id.as_bytes()[..]).execute(db).await?;
     Ok(())
 }
 

@@ -95,6 +95,7 @@ impl Bench {
     fn work(&self, address: &str, change: impl FnOnce(&mut Schedule)) -> Worker {
         let mut schedule = Schedule { poll: Duration::from_millis(50), ..Schedule::default() };
         schedule.first = vec![Duration::from_millis(100); 50];
+        schedule.ask_hop = Duration::from_millis(100);
         change(&mut schedule);
         let (stop, stopped) = watch::channel(false);
         let wake = Arc::new(Notify::new());

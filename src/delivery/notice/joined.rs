@@ -8,7 +8,8 @@ const EVIDENCE: usize = 2;
 
 const OPENING: &str = "These messages of yours have not been sent yet. They wait for a reviewer of your organisation, who will \
                        release them or send them back to you. You need not send them again.";
-const REASON: &str = "You were told of several others within the hour; to spare you a letter for each, they are told of together.";
+const REASON: &str =
+    "You were told of several others within the hour; to spare you a letter for each, they are told of together.";
 
 pub(super) fn plain_body(cases: &[(&CaseHead, &Face)]) -> String {
     let mut body = format!("{OPENING}\n\n{REASON}\n");

@@ -76,11 +76,9 @@ async fn an_expired_case_goes_back_with_a_notice_save_where_it_may_not() {
     let face = store.open(undecided).await.unwrap().face.unwrap();
     let head = store.open(undecided).await.unwrap().head;
     let mut staying = Vec::new();
-    for (category, tell_sender, automatic) in [
-        (Category::Safeguarding, true, false),
-        (Category::Language, false, false),
-        (Category::Technical, true, true),
-    ] {
+    for (category, tell_sender, automatic) in
+        [(Category::Safeguarding, true, false), (Category::Language, false, false), (Category::Technical, true, true)]
+    {
         let mut case = NewCase {
             head: crate::quarantine::CaseHead { id: SubmissionId::fresh(), category, ..head.clone() },
             face: face.clone(),

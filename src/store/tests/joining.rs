@@ -72,8 +72,7 @@ async fn who_is_told_at_once_or_never_is_not_untold() {
 async fn a_case_that_is_decided_or_erased_before_is_not_told() {
     let bench = Bench::new().await;
     let store = &bench.store;
-    let [released, erased, waiting] =
-        [hold_untold(store).await, hold_untold(store).await, hold_untold(store).await];
+    let [released, erased, waiting] = [hold_untold(store).await, hold_untold(store).await, hold_untold(store).await];
     store.transition(released, 0, State::Released, Vec::new(), Vec::new()).await.unwrap();
     let all = store.tell_joined(sender(store), vec![released, erased, waiting], Some(letter(b"late"))).await;
     assert_eq!(all, Err(CaseError::Stale), "one was decided after the notice was written");
@@ -89,8 +88,7 @@ async fn a_case_that_is_decided_or_erased_before_is_not_told() {
 async fn erasing_one_case_takes_a_joined_notice_back() {
     let bench = Bench::new().await;
     let store = &bench.store;
-    let [erased, returned, waiting] =
-        [hold_untold(store).await, hold_untold(store).await, hold_untold(store).await];
+    let [erased, returned, waiting] = [hold_untold(store).await, hold_untold(store).await, hold_untold(store).await];
     // Incompressible, so that it is a file.
     let long: Vec<u8> = (0..9_000).flat_map(|_| seal::random::<8>()).collect();
     store.tell_joined(sender(store), vec![erased, returned, waiting], Some(letter(&long))).await.unwrap();
