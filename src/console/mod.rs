@@ -38,7 +38,11 @@ const LISTED: usize = 200;
 const BY: &str = "console of the demo, nobody signed in";
 
 /// Serves until `stop` ends. Refuses to start on an address that other machines can reach.
-pub async fn serve<S>(listener: TcpListener, store: S, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()>
+pub async fn serve<S>(
+    listener: TcpListener,
+    store: S,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()>
 where
     S: CaseStore + Book,
 {

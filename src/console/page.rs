@@ -111,9 +111,10 @@ fn details(face: &Face) -> Details {
 }
 
 fn reason(ground: &FacedGround) -> Reason {
-    let evidence = ground.evidence.iter().map(|(detector, part, excerpt)| {
-        (shown(excerpt.expose(), 200), shown(detector, 60), shown(part, 60))
-    });
+    let evidence = ground
+        .evidence
+        .iter()
+        .map(|(detector, part, excerpt)| (shown(excerpt.expose(), 200), shown(detector, 60), shown(part, 60)));
     Reason {
         title: shown(&ground.title, 200),
         clauses: ground.clauses.iter().map(|(id, text)| (shown(id, 60), shown(text, 2_000))).collect(),
@@ -160,8 +161,14 @@ fn visible(c: char) -> char {
     match c {
         _ if c.is_control() => ' ',
         // Marks and overrides of direction, zero-width characters, tags.
-        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{ad}'
-        | '\u{61c}' | '\u{180e}' | '\u{e0000}'..='\u{e007f}' => '\u{fffd}',
+        '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}'
+        | '\u{feff}'
+        | '\u{ad}'
+        | '\u{61c}'
+        | '\u{180e}'
+        | '\u{e0000}'..='\u{e007f}' => '\u{fffd}',
         _ => c,
     }
 }

@@ -14,7 +14,8 @@ use tokio::{
     sync::oneshot,
 };
 
-const HOSTILE: &str = "</title><script>alert(1)</script>\" onload=x '<img src=//x.example>& \u{202e}txt.exe\r\nSet-Cookie: a=b";
+const HOSTILE: &str =
+    "</title><script>alert(1)</script>\" onload=x '<img src=//x.example>& \u{202e}txt.exe\r\nSet-Cookie: a=b";
 
 #[derive(Clone, Default)]
 struct Shelf {
@@ -214,7 +215,8 @@ async fn it_can_only_be_read() {
     for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD", "TRACE", "RELEASE"] {
         let path = format!("/case/{}", case.head.id);
         let host = &window.name;
-        let request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        let request =
+            format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
         let answer = window.ask(&request).await;
         assert_eq!(status(&answer), "405", "{method}");
         assert!(answer.contains("allow: GET"), "{answer}");
@@ -222,7 +224,9 @@ async fn it_can_only_be_read() {
     assert!(window.shelf.viewed.lock().unwrap().is_empty());
     window.get(&format!("/case/{}", case.head.id)).await;
     let viewed = window.shelf.viewed.lock().unwrap().clone();
-    assert!(matches!(&viewed[..], [Event { submission: Some(id), what: What::Viewed { .. }, .. }] if *id == case.head.id));
+    assert!(
+        matches!(&viewed[..], [Event { submission: Some(id), what: What::Viewed { .. }, .. }] if *id == case.head.id)
+    );
 }
 
 #[tokio::test]
