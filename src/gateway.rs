@@ -3,6 +3,7 @@
 //! `intake -> mail (parsed once, at the door) -> detect (scanned once) -> policy (judged once) -> delivery -> answer`,
 //! the book written on the way. Every doubt about the world is 451; a fault of the message is *unread*, at once.
 
+mod alert;
 mod carry;
 mod house;
 mod housekeeping;
@@ -34,6 +35,8 @@ pub struct Gateway {
     notices: Notices,
     late: Arc<LateAnswers>,
     scanners: scan::Pool,
+    /// When the reviewers were last written to.
+    alerts: alert::Alerts,
     /// Wakes the outbox worker when something was put into it.
     outbox: Arc<Notify>,
 }
@@ -68,7 +71,7 @@ impl Corridor for Gateway {
             (Some(reason), _) => self.cannot_tell(&submission, reason).await,
             (None, Disposition::Relay) => self.relay(submission, upstream, verdict, made, answer_by).await,
             (None, Disposition::Return) => self.give_back(&submission, &verdict).await,
-            (None, Disposition::Hold) => self.hold(submission, verdict, loaded.ruleset.as_ref()).await,
+            (None, Disposition::Hold) => self.hold(submission, verdict, &loaded).await,
         }
     }
 

@@ -148,7 +148,9 @@ fn detailed(case: &quarantine::Case) -> serde_json::Value {
     let grounds = case.face.as_ref().map_or(Vec::new(), |face| {
         let evidence = |ground: &quarantine::FacedGround| -> Vec<serde_json::Value> {
             let lines = ground.evidence.iter();
-            lines.map(|(kind, part, excerpt)| json!({"type": kind, "part": part, "excerpt": excerpt.expose()})).collect()
+            lines
+                .map(|(kind, part, excerpt)| json!({"type": kind, "part": part, "excerpt": excerpt.expose()}))
+                .collect()
         };
         let clauses = |ground: &quarantine::FacedGround| -> Vec<serde_json::Value> {
             ground.clauses.iter().map(|(id, text)| json!({"id": id, "text": text})).collect()

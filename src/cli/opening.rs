@@ -18,7 +18,10 @@ pub fn file(arguments: &Arguments) -> Result<PathBuf, Failure> {
         return Ok(file.clone());
     }
     PLACES.iter().map(PathBuf::from).find(|place| place.exists()).ok_or_else(|| {
-        Failure::said(format!("no configuration at {}; name one with --config, or write one with `outgate init`", PLACES.join(" or ")))
+        Failure::said(format!(
+            "no configuration at {}; name one with --config, or write one with `outgate init`",
+            PLACES.join(" or ")
+        ))
     })
 }
 

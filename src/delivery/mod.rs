@@ -4,6 +4,7 @@
 //! delivery reports. Never: a 250 of our own for what the next hop has not taken, a bounce for what we did
 //! not accept.
 
+pub mod alert;
 pub mod late;
 pub mod notice;
 pub mod outbox;

@@ -200,7 +200,8 @@ impl<S: OutboxStore> Outbox<S> {
         let outgoing = Outgoing::bytes(Arc::from(pass.into_bytes()), content.clone());
         let answer_by = Instant::now() + self.schedule.answer_within;
         let delivery = self.relay.deliver(&item.envelope, outgoing, answer_by);
-        let outcomes = timeout(LONGEST_ATTEMPT, delivery).await.unwrap_or_else(|_| Ok(untold(&item.envelope.recipients)));
+        let outcomes =
+            timeout(LONGEST_ATTEMPT, delivery).await.unwrap_or_else(|_| Ok(untold(&item.envelope.recipients)));
         if outcomes.is_err() {
             self.hop_down.store(true, Ordering::Relaxed);
         }

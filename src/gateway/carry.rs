@@ -1,16 +1,17 @@
 //! Carrying a verdict out, in the order that loses nothing (DESIGN, the walk, 5): what policy demands is durable
 //! before the dot goes upstream; what happened is durable before the client hears of it.
 
-use super::Gateway;
+use super::{Gateway, alert::readers};
 use crate::{
     audit::{Book, Event, What},
+    config::Loaded,
     delivery::{
         late::Late,
         relay::{Outgoing, RelayTransaction, Sent},
     },
     intake::{Answer, RetryBook, RetryKey, Submission},
     mail::{Message, SubmissionId, wire::Reply},
-    policy::{Disposition, FactQuery, Mode, Ruleset, Verdict, planned::Made},
+    policy::{Disposition, FactQuery, Mode, Verdict, planned::Made},
     quarantine::{Case, CaseStore, Letter, NewCase, NoticeWriter},
     store::Entry,
 };
@@ -79,9 +80,10 @@ impl Gateway {
             }
         }
         self.count("relay", &submission);
-        let edits = made.applied.as_ref().map_or(Vec::new(), |applied| {
-            applied.changes.iter().map(|change| change.kind.to_string()).collect()
-        });
+        let edits = made
+            .applied
+            .as_ref()
+            .map_or(Vec::new(), |applied| applied.changes.iter().map(|change| change.kind.to_string()).collect());
         let bytes = made.applied.map(|applied| applied.bytes);
         self.send(submission, upstream, bytes, events, edits, answer_by).await
     }
@@ -144,12 +146,14 @@ impl Gateway {
     }
 
     /// Durable before the client hears 250.
-    pub(super) async fn hold(&self, submission: Submission, verdict: Verdict, ruleset: &Ruleset) -> Answer {
+    pub(super) async fn hold(&self, submission: Submission, verdict: Verdict, loaded: &Loaded) -> Answer {
         let mut events = self.judged(&submission, &verdict);
-        let case = NewCase::admit(&submission, &verdict, ruleset.expires(&verdict));
+        let case = NewCase::admit(&submission, &verdict, loaded.ruleset.expires(&verdict));
         events.push(self.event(&submission, What::Held { category: case.head.category }));
         let letter = self.letter(&submission, &case).await;
-        let outbox = letter.map(|letter| letter.into_item(submission.id)).into_iter().collect();
+        let alert = self.alert(&case, loaded);
+        let letters = letter.into_iter().chain(alert);
+        let outbox = letters.map(|letter| letter.into_item(submission.id)).collect();
         if self.store.hold(case, outbox, events, submission.retry_key).await.is_err() {
             return self.try_later(&submission, "the store does not answer");
         }
@@ -168,6 +172,16 @@ impl Gateway {
             return None;
         }
         self.notices.held(&case.head, &case.face)
+    }
+
+    /// The letter to those who decide, unless they were written to just now: then housekeeping joins the rest.
+    fn alert(&self, case: &NewCase, loaded: &Loaded) -> Option<Letter> {
+        let readers = readers(loaded, case.head.category, &case.face.envelope);
+        if readers.is_empty() {
+            return None;
+        }
+        let untold = self.alerts.admit(case.head.category)?;
+        self.notices.alert(&case.head, &case.face, &readers, untold)
     }
 
     pub(super) async fn cannot_tell(&self, submission: &Submission, reason: &'static str) -> Answer {
@@ -203,9 +217,12 @@ impl Gateway {
             door: submission.origin.door,
             bytes: submission.message.len() as u64,
             recipients: u32::try_from(submission.envelope.recipients.len()).unwrap_or(u32::MAX),
-            sender: submission.envelope.sender.address.as_ref().map_or_else(String::new, |sender| {
-                self.store.address_hash(sender).to_string()
-            }),
+            sender: submission
+                .envelope
+                .sender
+                .address
+                .as_ref()
+                .map_or_else(String::new, |sender| self.store.address_hash(sender).to_string()),
             incoming,
         };
         Event { at: submission.received_at, submission: Some(submission.id), what }
@@ -259,10 +276,8 @@ fn rests_on_findings(verdict: &Verdict) -> bool {
 /// The text of a 550: the rule in plain words, the clause, the advice, our number. One line each; the reply writer
 /// cuts and cleans them.
 fn refusal(submission: &Submission, verdict: &Verdict) -> String {
-    let ground = verdict
-        .grounds
-        .iter()
-        .find(|ground| ground.mode == Mode::Enforce && ground.disposition == Disposition::Return);
+    let ground =
+        verdict.grounds.iter().find(|ground| ground.mode == Mode::Enforce && ground.disposition == Disposition::Return);
     let mut text = String::new();
     if let Some(ground) = ground {
         text.push_str(&format!("Not sent: {}.\n", ground.title));

@@ -1,6 +1,6 @@
 //! The rooms as one running service: doors open, outbox worked off, rules reloaded, stopped in order.
 
-use super::{Gateway, scan::Pool};
+use super::{Gateway, alert::Alerts, scan::Pool};
 use crate::{
     audit::{Book, Event, What},
     config::{self, Loaded, Settings},
@@ -78,6 +78,7 @@ impl House {
             notices: notices.clone(),
             late: Arc::new(LateAnswers::default()),
             scanners: Pool::new(std::thread::available_parallelism().map_or(2, usize::from)),
+            alerts: Alerts::default(),
             outbox: Arc::new(Notify::new()),
         });
         let started = [What::Started { version: env!("CARGO_PKG_VERSION").into() }, What::Activated { ruleset }];

@@ -86,7 +86,6 @@ impl Pool {
     }
 }
 
-
 /// A scan that says: the whole message was not read.
 fn unread(reason: UnreadReason) -> Scan {
     Scan { unread: vec![Unread { part: PartId::new("1"), reason }], ..Scan::default() }

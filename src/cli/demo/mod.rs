@@ -38,7 +38,8 @@ pub fn run(arguments: &Arguments, options: &Demo) -> Result<u8, Failure> {
         let loaded = config::load(&file).map_err(Failure::Configuration)?;
         let judging = config::load(&file).map_err(Failure::Configuration)?;
         let settings = &loaded.settings;
-        let keys = key_file::open_or_make(&settings.store.key_file, &settings.data_dir).map_err(|error| said(&error))?;
+        let keys =
+            key_file::open_or_make(&settings.store.key_file, &settings.data_dir).map_err(|error| said(&error))?;
         let house = House::open(loaded, &keys).await.map_err(|error| said(&error))?;
         let door = *house.smtp_addresses().first().ok_or_else(|| Failure::said("the SMTP door is not open"))?;
         let agreed = table(arguments.json, folder.path(), &judging, &house, &hop, door).await?;
@@ -74,7 +75,8 @@ async fn table(
     let client = client.map_err(|error| said(&error))?;
     let mut out = std::io::stdout();
     if !as_json {
-        writeln!(out, "{:<28} {:<8} {:<14} what changed", "message", "verdict", "clauses").map_err(|error| said(&error))?;
+        writeln!(out, "{:<28} {:<8} {:<14} what changed", "message", "verdict", "clauses")
+            .map_err(|error| said(&error))?;
     }
     let mut agreed = true;
     for (name, bytes) in MESSAGES {
@@ -117,7 +119,11 @@ async fn hand_in(client: &Relay, judged: &Judged, bytes: &[u8]) -> Result<Reply,
     let outgoing = Outgoing::bytes(Vec::new().into(), bytes.to_vec());
     let outcomes = client.deliver(&envelope, outgoing, Instant::now() + PATIENCE).await;
     let outcomes = outcomes.map_err(|error| Failure::said(error.to_string()))?;
-    outcomes.into_iter().next().map(|outcome| outcome.reply).ok_or_else(|| Failure::said("a message without a recipient"))
+    outcomes
+        .into_iter()
+        .next()
+        .map(|outcome| outcome.reply)
+        .ok_or_else(|| Failure::said("a message without a recipient"))
 }
 
 fn bare(path: &ForwardPath) -> ForwardPath {
