@@ -9,6 +9,9 @@ mod house;
 mod housekeeping;
 mod scan;
 
+#[cfg(test)]
+mod tests;
+
 pub use house::{House, NotStarted, notices};
 
 use crate::{

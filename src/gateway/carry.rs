@@ -19,8 +19,8 @@ use std::{collections::HashSet, sync::Arc};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
-/// Individual notices of holds to one sender in an hour; above it they are joined into one.
-const TOLD_AN_HOUR: u64 = 5;
+/// Notices of holds to one sender in an hour; what is above it housekeeping joins into one.
+pub(super) const TOLD_AN_HOUR: u64 = 5;
 
 impl Gateway {
     /// A retry of what was answered before, while that answer may not have been heard.
@@ -148,12 +148,13 @@ impl Gateway {
     /// Durable before the client hears 250.
     pub(super) async fn hold(&self, submission: Submission, verdict: Verdict, loaded: &Loaded) -> Answer {
         let mut events = self.judged(&submission, &verdict);
-        let case = NewCase::admit(&submission, &verdict, loaded.ruleset.expires(&verdict));
+        let mut case = NewCase::admit(&submission, &verdict, loaded.ruleset.expires(&verdict));
         events.push(self.event(&submission, What::Held { category: case.head.category }));
-        let letter = self.letter(&submission, &case).await;
-        let alert = self.alert(&case, loaded);
-        let letters = letter.into_iter().chain(alert);
-        let outbox = letters.map(|letter| letter.into_item(submission.id)).collect();
+        let letter = self.notices.held(&case.head, &case.face);
+        case.tell_later = letter.is_some() && self.told_enough(&submission).await;
+        let letter = letter.filter(|_| !case.tell_later).map(|letter| letter.into_item(submission.id));
+        let alert = self.alert(&case, loaded).map(|letter| letter.into_alert(submission.id));
+        let outbox = letter.into_iter().chain(alert).collect();
         if self.store.hold(case, outbox, events, submission.retry_key).await.is_err() {
             return self.try_later(&submission, "the store does not answer");
         }
@@ -163,15 +164,13 @@ impl Gateway {
         Answer::Taken
     }
 
-    /// The notice to the sender, unless they have been told often enough within the hour.
-    async fn letter(&self, submission: &Submission, case: &NewCase) -> Option<Letter> {
-        let sender = submission.envelope.sender.address.as_ref()?;
+    /// Whether the sender has heard of holds often enough within the hour. A store that cannot say so will not take
+    /// the hold either.
+    async fn told_enough(&self, submission: &Submission) -> bool {
+        let Some(sender) = &submission.envelope.sender.address else { return false };
         let since = submission.received_at - time::Duration::hours(1);
-        let told = self.store.holds_told(self.store.address_hash(sender), since).await.unwrap_or(0);
-        if told >= TOLD_AN_HOUR {
-            return None;
-        }
-        self.notices.held(&case.head, &case.face)
+        let told = self.store.holds_told(self.store.address_hash(sender), since).await;
+        told.is_ok_and(|told| told >= TOLD_AN_HOUR)
     }
 
     /// The letter to those who decide, unless they were written to just now: then housekeeping joins the rest.

@@ -38,7 +38,7 @@ impl NewCase {
             automatic: submission.envelope.sender.is_null() || message.is_automatic(),
             tell_sender: holding(verdict).all(|ground| ground.tell_sender),
         };
-        Self { head, face, message: message.read(0..message.len()).into_owned() }
+        Self { head, face, message: message.read(0..message.len()).into_owned(), tell_later: false }
     }
 }
 

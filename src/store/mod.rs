@@ -13,6 +13,7 @@ mod book;
 mod cases;
 mod erasing;
 mod facts;
+mod joining;
 mod outbox;
 mod retry;
 mod schema;
@@ -25,6 +26,7 @@ mod tests;
 
 pub use cases::Waiting;
 pub use facts::AddressHash;
+pub use joining::Untold;
 
 use crate::{
     audit::{Event, chain::canonical},

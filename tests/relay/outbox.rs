@@ -82,7 +82,7 @@ impl Bench {
             automatic: false,
             tell_sender: true,
         };
-        let case = NewCase { head, face, message: MESSAGE.into() };
+        let case = NewCase { head, face, message: MESSAGE.into(), tell_later: false };
         self.store.hold(case, Vec::new(), Vec::new(), RetryKey([1; 32])).await.unwrap();
         let kind = ItemKind::Release;
         let item = OutboxItem { id: SubmissionId::fresh(), case: id, kind, envelope, content: MESSAGE.to_vec() };

@@ -210,7 +210,13 @@ fn msmtp() {
     // Debian's is built without internationalised addresses.
     all_kinds("msmtp", &[("smtputf8", "553 5.6.7")], |job, port| {
         let mut command = Command::new("msmtp");
-        command.args(["--host=127.0.0.1", &format!("--port={port}"), "--timeout=60", &format!("--from={}", job.from), "--"]);
+        command.args([
+            "--host=127.0.0.1",
+            &format!("--port={port}"),
+            "--timeout=60",
+            &format!("--from={}", job.from),
+            "--",
+        ]);
         let child = command.args(&job.to).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let mut child = child.expect("msmtp is missing: run scripts/test-servers first (it needs root on Debian)");
         child.stdin.take().unwrap().write_all(&fs::read(&job.raw).unwrap()).unwrap();

@@ -13,7 +13,8 @@ pub const RETURNED: &str = "Forward this to everyone you know. Do not break the 
 /// What stands in docs/how-to/postfix.md below `<!-- snippet: NAME -->`, so that the document and the tests cannot drift.
 pub fn snippet(name: &str) -> String {
     let document = include_str!("../../docs/how-to/postfix.md");
-    let (_, behind) = document.split_once(&format!("<!-- snippet: {name} -->\n```")).unwrap_or_else(|| panic!("no snippet {name}"));
+    let (_, behind) =
+        document.split_once(&format!("<!-- snippet: {name} -->\n```")).unwrap_or_else(|| panic!("no snippet {name}"));
     let (_, behind) = behind.split_once('\n').unwrap();
     behind.split_once("```").unwrap().0.to_string()
 }
@@ -26,7 +27,9 @@ pub struct Gate {
 
 impl Gate {
     pub fn before(next_hop: u16) -> Self {
-        Self::with(&snippet("smarthost outgate.toml").replace("smarthost.example.net:25", &format!("127.0.0.1:{next_hop}")))
+        Self::with(
+            &snippet("smarthost outgate.toml").replace("smarthost.example.net:25", &format!("127.0.0.1:{next_hop}")),
+        )
     }
 
     /// With settings from the document: its door is moved to a free port.

@@ -91,7 +91,8 @@ pub fn installed(path: &str) -> PathBuf {
 pub fn run(command: &mut Command) -> (bool, String) {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command.output();
-    let output = output.unwrap_or_else(|error| panic!("{name}: {error}: run scripts/test-servers first (it needs root on Debian)"));
+    let output = output
+        .unwrap_or_else(|error| panic!("{name}: {error}: run scripts/test-servers first (it needs root on Debian)"));
     let text = [output.stdout, output.stderr].concat();
     (output.status.success(), String::from_utf8_lossy(&text).into_owned())
 }

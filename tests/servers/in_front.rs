@@ -111,7 +111,9 @@ fn what_is_down_loses_nothing() {
     let marks = || ["hop-down", "gate-down"].into_iter().flat_map(|mark| (0..EACH).map(move |n| format!("{mark}-{n}")));
     let double = marks().filter(|mark| delivered(&chain.world, mark) > 1).count();
     let unchecked = chain.world.kept().iter().filter(|kept| kept.contains("-down-") && !kept.contains(NOTICE)).count();
-    println!("T24 postfix-in-front hop-down={EACH} gate-down={EACH} deferred={deferred} lost=0 double={double} unchecked={unchecked}");
+    println!(
+        "T24 postfix-in-front hop-down={EACH} gate-down={EACH} deferred={deferred} lost=0 double={double} unchecked={unchecked}"
+    );
     assert_eq!((double, unchecked), (0, 0));
     assert_eq!(chain.gate.cases().len(), 1, "the case outlived the crash");
 }
@@ -138,12 +140,18 @@ fn many_recipients_are_judged_as_one_message() {
     let gate = Gate::before(world.port);
     let main = snippet("smarthost main.cf").replace("10035", &gate.port.to_string());
     let front = Postfix::with(&main, "");
-    let recipients: Vec<String> = (0..120).map(|number| format!("<client{number}@elsewhere{number}.example>")).collect();
+    let recipients: Vec<String> =
+        (0..120).map(|number| format!("<client{number}@elsewhere{number}.example>")).collect();
     let recipients: Vec<&str> = recipients.iter().map(String::as_str).collect();
     assert_eq!(Client::greet(front.port).0.hand_in(SENDER, &recipients, &letter("many", PLAIN)).code, 250);
     eventually("Postfix is rid of it", 30, || front.queued() == 0);
     let cases = gate.cases();
-    println!("T24 postfix-in-front recipients={} cases={} went-out={}", recipients.len(), cases.len(), delivered(&world, "many"));
+    println!(
+        "T24 postfix-in-front recipients={} cases={} went-out={}",
+        recipients.len(),
+        cases.len(),
+        delivered(&world, "many")
+    );
     assert_eq!((cases.len(), delivered(&world, "many")), (1, 0));
     assert_eq!(cases[0]["to"].as_array().unwrap().len(), recipients.len());
     assert_eq!(cases[0]["category"], "approval");

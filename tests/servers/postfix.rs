@@ -57,11 +57,8 @@ impl Postfix {
         let (_, owner) = run(Command::new("id").args(["-u", "postfix"]));
         chown(at.join("data"), owner.trim().parse().ok(), None).unwrap();
         fs::write(at.join("etc/main.cf"), Self::main_cf(at) + main).unwrap();
-        fs::write(
-            at.join("etc/master.cf"),
-            format!("127.0.0.1:{port} inet n - n - 100 smtpd\n{master}\n{SERVICES}"),
-        )
-        .unwrap();
+        fs::write(at.join("etc/master.cf"), format!("127.0.0.1:{port} inet n - n - 100 smtpd\n{master}\n{SERVICES}"))
+            .unwrap();
         // Makes the queue's folders.
         run(Command::new("/usr/sbin/postfix").arg("-c").arg(at.join("etc")).arg("check"));
         let mut postfix = Self { group: None, port, folder };

@@ -44,8 +44,7 @@ impl Sink {
 
     pub fn listen_at(port: u16) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
-        let sink =
-            Self { port: listener.local_addr().unwrap().port(), kept: Arc::default(), stopped: Arc::default() };
+        let sink = Self { port: listener.local_addr().unwrap().port(), kept: Arc::default(), stopped: Arc::default() };
         let (kept, stopped) = (sink.kept.clone(), sink.stopped.clone());
         thread::spawn(move || {
             while let Ok((stream, _)) = listener.accept() {
@@ -94,8 +93,10 @@ fn converse(mut stream: TcpStream, kept: &Mutex<Vec<Kept>>) -> io::Result<()> {
         let line = take_to(&mut stream, &mut waiting, b"\r\n")?;
         let line = String::from_utf8_lossy(&line).trim_end().to_string();
         let reply = match line.get(..4).unwrap_or_default().to_ascii_uppercase().as_str() {
-            "EHLO" => "250-world.example\r\n250-PIPELINING\r\n250-SIZE 0\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n\
-                       250 ENHANCEDSTATUSCODES\r\n",
+            "EHLO" => {
+                "250-world.example\r\n250-PIPELINING\r\n250-SIZE 0\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n\
+                       250 ENHANCEDSTATUSCODES\r\n"
+            }
             "MAIL" => {
                 message = Kept { sender: line["MAIL FROM:".len()..].to_string(), ..Kept::default() };
                 "250 2.1.0 ok\r\n"

@@ -4,6 +4,7 @@ mod book;
 mod cases;
 mod erase;
 mod faults;
+mod joining;
 mod measure;
 mod outbox;
 mod retry;
@@ -125,6 +126,7 @@ pub(super) fn new_case() -> NewCase {
             tell_sender: true,
         },
         message: BODY.into(),
+        tell_later: false,
     }
 }
 
