@@ -26,7 +26,7 @@ impl Notices {
             }
         }
         let date = head.expires.date();
-        body.push_str(&format!("\nIt waits until {date}. Look at it with: outgate case show {}\n", head.id));
+        body.push_str(&format!("\nIt waits until {date}. Look at it with:\n  outgate case show {}\n", head.id));
         if untold > 0 {
             body.push_str(&format!("{untold} more came in shortly before: outgate case list\n"));
         }
