@@ -125,6 +125,14 @@ pub enum EditFailure {
     Invalid { kind: &'static str, what: &'static str },
 }
 
+/// A message in doubt that the independent parser may not be asked about is the message's fault, not the edit's.
+fn check_failed(message: &Message, kind: &'static str, what: &'static str) -> EditFailure {
+    match message.ambiguous().first() {
+        Some(doubt) if what == verify::NOT_ASKED => EditFailure::Ambiguous { kind, class: doubt.class },
+        _ => EditFailure::CheckFailed { kind, what },
+    }
+}
+
 impl EditFailure {
     /// The kind of the edit that could not be made.
     pub fn kind(&self) -> &'static str {
@@ -154,7 +162,7 @@ pub fn apply(message: &Message, edits: &[Edit], transport: Transport) -> Result<
     let bytes = splices.build(message, 0..message.len());
     if !splices.is_empty() {
         let intended = verify::Intended { splices, parts, fields: plan.count(), promises };
-        intended.check(message, &bytes).map_err(|what| EditFailure::CheckFailed { kind, what })?;
+        intended.check(message, &bytes).map_err(|what| check_failed(message, kind, what))?;
     }
     Ok(Applied { bytes, changes, skipped })
 }
