@@ -58,7 +58,7 @@ impl Corridor for Gateway {
             return answer;
         }
         let loaded = self.loaded.load_full();
-        if self.judged_before(&submission).await || policy::is_incoming(&submission, &loaded.ruleset) {
+        if self.judged_before(&submission, &loaded).await || policy::is_incoming(&submission, &loaded.ruleset) {
             return self.pass(submission, upstream, answer_by).await;
         }
         let Ok(scan) = self.scanners.scan(&loaded.detectors, &submission).await else {

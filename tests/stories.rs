@@ -30,6 +30,8 @@ mod killed_under_load;
 mod next_hop_down;
 #[path = "stories/nothing_personal_is_shown.rs"]
 mod nothing_personal_is_shown;
+#[path = "stories/our_own_mail.rs"]
+mod our_own_mail;
 #[path = "stories/seed_rules_at_the_door.rs"]
 mod seed_rules_at_the_door;
 #[path = "stories/sent_twice_on_purpose.rs"]

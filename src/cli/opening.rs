@@ -7,7 +7,11 @@ use crate::{
     gateway::notices,
     store::Store,
 };
-use std::{future::Future, path::PathBuf};
+use std::{
+    future::Future,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
 
 /// Where the configuration is looked for without `--config`, in this order.
 const PLACES: [&str; 2] = ["config/outgate.toml", "/etc/outgate/outgate.toml"];
@@ -37,8 +41,26 @@ pub fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, 
 /// The store of the configured service. The key must be there already: a command never makes one.
 pub async fn store(arguments: &Arguments) -> Result<Store, Failure> {
     let settings = settings(arguments)?;
+    as_its_owner(&settings.data_dir)?;
     let keys = key_file::open(&settings.store.key_file).map_err(|error| Failure::said(error.to_string()))?;
     Store::open(&settings.data_dir, &keys).await.map_err(|error| Failure::said(error.to_string()))
+}
+
+/// Files that another user (an administrator as root, say) made in the data folder could not be read by the service: a
+/// release would lie there for ever.
+fn as_its_owner(data_dir: &Path) -> Result<(), Failure> {
+    let Ok(metadata) = std::fs::metadata(data_dir) else {
+        return Err(Failure::said(format!("there is no data folder at {}; has the service run?", data_dir.display())));
+    };
+    let (owner, user) = (metadata.uid(), rustix::process::geteuid().as_raw());
+    if owner == user {
+        return Ok(());
+    }
+    Err(Failure::said(format!(
+        "{} belongs to user {owner}, and this is user {user}; run the command as the service's user: sudo -u '#{owner}' \
+         outgate …",
+        data_dir.display()
+    )))
 }
 
 /// The writer of the service's notices. Own domains are those of the policies too; a mistake in a rule keeps no

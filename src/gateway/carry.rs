@@ -10,7 +10,7 @@ use crate::{
         relay::{Outgoing, RelayTransaction, Sent},
     },
     intake::{Answer, RetryBook, RetryKey, Submission},
-    mail::{Message, SubmissionId, wire::Reply},
+    mail::{Address, Message, SubmissionId, wire::Reply},
     policy::{Disposition, FactQuery, Mode, Verdict, planned::Made},
     quarantine::{Case, CaseStore, Letter, NewCase, NoticeWriter},
     store::Entry,
@@ -47,13 +47,21 @@ impl Gateway {
         }
     }
 
-    /// Whether this is a case's own message that comes back to our door: it carries a valid pass of ours, which names the
-    /// case and is good for these bytes, and goes to nobody whom the case does not name.
-    pub(super) async fn judged_before(&self, submission: &Submission) -> bool {
+    /// Whether this is mail of ours that comes back to our door: it carries a valid pass, which names a case and is good
+    /// for these bytes. A release goes to nobody whom the case does not name; a letter about it (null sender) to our own
+    /// people, the case's sender and the reviewers.
+    pub(super) async fn judged_before(&self, submission: &Submission, loaded: &Loaded) -> bool {
         let Some(case) = submission.passed else { return false };
         let Ok(Case { face: Some(face), .. }) = self.store.open(case).await else { return false };
-        let named: HashSet<String> = face.envelope.recipients.iter().map(|path| path.address.folded()).collect();
-        submission.envelope.recipients.iter().all(|path| named.contains(&path.address.folded()))
+        let mut named: HashSet<String> = face.envelope.recipients.iter().map(|path| path.address.folded()).collect();
+        let is_letter = submission.envelope.sender.is_null();
+        if is_letter {
+            let readers = loaded.settings.reviewers.values().flatten();
+            named.extend(readers.chain(&face.envelope.sender.address).map(Address::folded));
+        }
+        submission.envelope.recipients.iter().map(|path| &path.address).all(|recipient| {
+            named.contains(&recipient.folded()) || (is_letter && loaded.ruleset.house().owns(recipient))
+        })
     }
 
     /// Incoming mail and our own injected mail: not judged, not changed, counted.

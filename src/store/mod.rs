@@ -228,7 +228,12 @@ impl Store {
 }
 
 impl RetryBook for Store {
+    /// Also the first question of each walk: a store that cannot write down what becomes of a message is down, and
+    /// nothing is sent that nobody could account for.
     async fn answer(&self, key: RetryKey) -> Result<Option<Reply>, StoreDown> {
+        if !self.is_healthy() {
+            return Err(StoreDown);
+        }
         Ok(self.inner.records.answer(key))
     }
 }

@@ -95,7 +95,7 @@ async fn table(
         };
         let arrived = hop.take();
         let expected = judged.verdict.disposition();
-        let as_said = fate == expected && (fate == Disposition::Relay) == !of_message(&arrived, &judged).is_empty();
+        let as_said = fate == expected && (fate == Disposition::Relay) != of_message(&arrived, &judged).is_empty();
         agreed &= as_said;
         let line = if as_json { object(name, fate, &judged, as_said) } else { row(name, fate, &judged, as_said) };
         writeln!(out, "{line}").map_err(|error| said(&error))?;

@@ -72,7 +72,7 @@ async fn a_finish_moves_its_case() {
         let case = new_case();
         let id = case.head.id;
         bench.store.hold(case, Vec::new(), Vec::new(), RetryKey([1; 32])).await.unwrap();
-        let release = item(id, ItemKind::Release, &vec![b'x'; 100]);
+        let release = item(id, ItemKind::Release, &[b'x'; 100]);
         bench.store.transition(id, 0, State::Released, vec![release], Vec::new()).await.unwrap();
         let leased = bench.store.lease(1, soon()).await.unwrap().remove(0);
         bench.store.finish(&leased, Attempt::Done, Vec::new(), Some(outcome), vec![event()]).await.unwrap();
