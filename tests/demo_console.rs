@@ -25,8 +25,9 @@ fn the_demo_serves_its_cases_until_it_is_ended() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_outgate"));
     command.arg("demo").stdout(Stdio::null()).stderr(Stdio::piped());
     let mut demo = Running(command.spawn().unwrap());
-    let lines = BufReader::new(demo.0.stderr.take().unwrap()).lines();
-    let url = lines.map(Result::unwrap).find(|line| line.trim().starts_with("http://")).expect("the console's address");
+    // Kept open: what the demo says next must not meet a closed pipe.
+    let mut lines = BufReader::new(demo.0.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let url = lines.find(|line| line.trim().starts_with("http://")).expect("the console's address");
     let address = url.trim().trim_start_matches("http://").trim_end_matches('/').to_string();
 
     let mut stream = TcpStream::connect(&address).unwrap();

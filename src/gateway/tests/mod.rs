@@ -19,7 +19,7 @@ pub(super) const SENDER: &str = "sam@ours.example";
 /// A running house in a folder of its own.
 pub(super) struct Bench {
     folder: TempDir,
-    pub hop: Hop,
+    hop: Hop,
     pub house: House,
 }
 
