@@ -18,7 +18,7 @@ pub(super) const SENDER: &str = "sam@ours.example";
 
 /// A running house in a folder of its own.
 pub(super) struct Bench {
-    pub folder: TempDir,
+    folder: TempDir,
     hop: Hop,
     pub house: House,
 }
