@@ -181,7 +181,9 @@ impl Gateway {
         super::wait_for("the reload in the log", STARTS_WITHIN, || {
             let log = self.log()[from..].to_string();
             // The mistakes stand behind the sentence, in lines of their own.
-            let done = log.contains("was read again") || (log.contains("the old one stays") && log.lines().count() > 2);
+            let mistakes =
+                log.split_once("the old one stays active\n").is_some_and(|(_, behind)| behind.contains('\n'));
+            let done = mistakes || log.contains("was read again");
             done.then_some(log)
         })
     }
