@@ -21,8 +21,8 @@ mod tap;
 
 #[path = "servers/clients.rs"]
 mod clients;
-//#[path = "servers/extensions.rs"]
-//mod extensions;
+#[path = "servers/extensions.rs"]
+mod extensions;
 #[path = "servers/in_front.rs"]
 mod in_front;
 #[path = "servers/smuggling.rs"]

@@ -26,7 +26,7 @@ impl Notices {
             }
         }
         let date = head.expires.date();
-        body.push_str(&format!("\nIt waits until {date}. Look at it with: outgate case show {}\n", head.id));
+        body.push_str(&format!("\nIt waits until {date}. Look at it with:\n  outgate case show {}\n", head.id));
         if untold > 0 {
             body.push_str(&format!("{untold} more came in shortly before: outgate case list\n"));
         }
@@ -96,8 +96,10 @@ mod tests {
         let letter = notices.alert(&head, &face, &readers, 3).unwrap();
         assert!(letter.envelope.sender.is_null());
         assert_eq!(letter.envelope.recipients.len(), 2);
-        let text = String::from_utf8(letter.content).unwrap();
-        for wanted in ["Auto-Submitted: auto-generated", "4.1", "3 more came in", &head.id.to_string()] {
+        let message = mail_parser::MessageParser::default().parse(&letter.content).unwrap();
+        assert_eq!(message.header_raw("Auto-Submitted").map(str::trim), Some("auto-generated"));
+        let text = format!("{:?} {}", message.subject(), message.body_text(0).unwrap());
+        for wanted in ["4.1", "3 more came in", &head.id.to_string()] {
             assert!(text.contains(wanted), "{wanted} is not in {text}");
         }
         for unwanted in ["Confidential matter", "sam@"] {

@@ -13,6 +13,9 @@ use std::{
 /// More than a message within our limits needs for its own nesting; text may mention types too.
 const MOST_MENTIONS: usize = 100;
 
+/// For a message that both may read differently: enough for a forward of a forward.
+const MOST_IN_DOUBT: usize = 8;
+
 /// One part as a parser sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
@@ -57,7 +60,7 @@ pub fn independent_tree(message: &Message) -> Option<Vec<Seen>> {
         return None;
     }
     let bytes = message.slice(0..message.len());
-    let most = if message.ambiguous().is_empty() { MOST_MENTIONS } else { 0 };
+    let most = if message.ambiguous().is_empty() { MOST_MENTIONS } else { MOST_IN_DOUBT };
     if mentions_of_messages(bytes).take(most + 1).count() > most {
         return None;
     }

@@ -30,7 +30,8 @@ impl Client {
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         let mut client = Self { reader: BufReader::new(stream) };
-        assert_eq!(client.reply().code, 220);
+        let banner = client.reply();
+        assert_eq!(banner.code, 220, "{banner:?}");
         let offers = client.command("EHLO client.ours.example");
         assert_eq!(offers.code, 250);
         (client, offers.text)

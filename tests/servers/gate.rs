@@ -1,6 +1,6 @@
 //! outgate as it is shipped: the binary, with the baseline policy, in a folder of its own.
 
-use super::group::{Group, folder, free_port, run};
+use super::group::{Group, eventually, folder, free_port, run};
 use serde_json::Value;
 use std::{fs, path::PathBuf, process::Command};
 
@@ -53,6 +53,8 @@ impl Gate {
         let log = self.folder.path().join("log");
         let group = Group::start(&[env!("CARGO_BIN_EXE_outgate"), "--config", settings, "serve"], &[], &log);
         group.wait_for_port(self.port);
+        let open = format!("address=127.0.0.1:{}", self.port);
+        eventually("outgate opens its door, and nobody else this port", 10, || self.log().contains(&open));
         self.group = Some(group);
     }
 
@@ -81,5 +83,13 @@ impl Gate {
 
     fn settings(&self) -> PathBuf {
         self.folder.path().join("outgate.toml")
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("outgate's log:\n{}", self.log());
+        }
     }
 }

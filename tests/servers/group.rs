@@ -80,6 +80,15 @@ pub fn free_port() -> u16 {
     panic!("no port is free");
 }
 
+/// The path of a server that scripts/test-servers installs. Fails the test where it is missing or cannot be started.
+pub fn server(path: &str) -> PathBuf {
+    assert!(
+        rustix::process::geteuid().is_root(),
+        "{path} starts as root only: run scripts/test-servers and this test as root on Debian"
+    );
+    installed(path)
+}
+
 /// The path of a program that scripts/test-servers installs; fails the test where it is missing.
 pub fn installed(path: &str) -> PathBuf {
     let whole = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);

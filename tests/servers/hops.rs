@@ -1,7 +1,7 @@
 //! The three servers as next hops: each hands on what it takes to the sink.
 
 use super::{
-    group::{Group, folder, free_port, installed, run},
+    group::{Group, folder, free_port, run, server},
     postfix::Postfix,
 };
 use std::{
@@ -47,7 +47,7 @@ impl Hop {
     }
 
     fn exim(onwards: u16) -> Self {
-        let exim = installed("target/servers/exim/usr/sbin/exim4");
+        let exim = server("target/servers/exim/usr/sbin/exim4");
         let (folder, port) = (folder("exim"), free_port());
         let at = folder.path().display();
         let spool = folder.path().join("spool");
@@ -74,7 +74,7 @@ impl Hop {
     }
 
     fn open_smtpd(onwards: u16) -> Self {
-        let smtpd = installed("target/servers/opensmtpd/usr/sbin/smtpd");
+        let smtpd = server("target/servers/opensmtpd/usr/sbin/smtpd");
         let (folder, port) = (folder("opensmtpd"), free_port());
         let spool = folder.path().join("spool");
         fs::create_dir(&spool).unwrap();

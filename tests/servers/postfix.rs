@@ -1,6 +1,6 @@
 //! Postfix in a folder of its own, with its default settings but for where things lie and what it listens to.
 
-use super::group::{Group, folder, free_port, installed, run};
+use super::group::{Group, folder, free_port, run, server};
 use std::{
     fs,
     os::unix::fs::chown,
@@ -47,7 +47,7 @@ impl Postfix {
     /// With these lines at the end of main.cf and master.cf. Options (`    -o …`) at the very beginning of the latter
     /// belong to the public listener.
     pub fn with(main: &str, master: &str) -> Self {
-        installed("/usr/lib/postfix/sbin/master");
+        server("/usr/lib/postfix/sbin/master");
         let folder = folder("postfix");
         let port = free_port();
         let at = folder.path();
@@ -73,6 +73,23 @@ impl Postfix {
         let group = Group::start(&command, &[("MAIL_CONFIG", etc)], &self.folder.path().join("log/master"));
         group.wait_for_port(self.port);
         self.group = Some(group);
+    }
+
+    /// Takes lines out of main.cf, puts others in, and reloads, as the administrator would. With `requeue` all that is
+    /// queued goes through cleanup once more before the reload.
+    pub fn reconfigure(&self, without: &str, with: &str, requeue: bool) {
+        let file = self.etc().join("main.cf");
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.contains(without), "main.cf does not have: {without}");
+        fs::write(&file, text.replace(without, "") + with).unwrap();
+        let command = |program: &str, arguments: &[&str]| {
+            let (good, said) = run(Command::new(program).arg("-c").arg(self.etc()).args(arguments));
+            assert!(good, "{program}: {said}");
+        };
+        if requeue {
+            command("/usr/sbin/postsuper", &["-r", "ALL"]);
+        }
+        command("/usr/sbin/postfix", &["reload"]);
     }
 
     /// As a power cut would.

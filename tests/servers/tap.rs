@@ -14,7 +14,11 @@ pub struct Tap {
 
 impl Tap {
     pub fn before(hop: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::between(0, hop)
+    }
+
+    pub fn between(port: u16, hop: u16) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
         let tap = Self { port: listener.local_addr().unwrap().port(), written: Arc::default() };
         let written = tap.written.clone();
         thread::spawn(move || {

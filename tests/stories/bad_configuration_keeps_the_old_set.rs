@@ -40,5 +40,11 @@ fn a_reload_takes_a_good_set_and_no_other() {
     gateway.configure(hop.address(), &Setup::default());
     gateway.reload();
     assert!(is_held(&gateway, &hop, "enforcing again"));
+
+    let elsewhere = "127.0.0.1:9".parse().unwrap();
+    gateway.configure(elsewhere, &Setup { top: "mode = \"watch\"", ..Setup::default() });
+    let log = gateway.reload();
+    assert!(log.contains("changed, and in force only after a restart: [next-hop]"), "{log}");
+    assert!(!is_held(&gateway, &hop, "watching again"), "the rest is in force");
     println!("SIGHUP: 2 of 2 bad sets refused with file and line, 2 of 2 good ones taken");
 }

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     config::{self, Loaded, key_file},
+    console,
     delivery::relay::{Outgoing, Relay, RelaySettings, TlsMode},
     gateway::House,
     mail::{Envelope, ForwardPath, ReversePath, wire::Reply},
@@ -23,7 +24,7 @@ use hop::Hop;
 use messages::MESSAGES;
 use serde_json::json;
 use std::{fs, io::Write, net::SocketAddr, path::Path, time::Duration};
-use tokio::time::Instant;
+use tokio::{net::TcpListener, time::Instant};
 
 /// How long one message may take through the door: generous, since nothing else is waiting.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -44,7 +45,7 @@ pub fn run(arguments: &Arguments, options: &Demo) -> Result<u8, Failure> {
         let door = *house.smtp_addresses().first().ok_or_else(|| Failure::said("the SMTP door is not open"))?;
         let agreed = table(arguments.json, folder.path(), &judging, &house, &hop, door).await?;
         if !options.once {
-            wait(&file, door).await;
+            wait(&file, door, &house).await?;
         }
         house.close().await;
         Ok(if agreed { 0 } else { exit::NO })
@@ -186,12 +187,21 @@ fn object(name: &str, fate: Disposition, judged: &Judged, as_said: bool) -> Stri
     object.to_string()
 }
 
-async fn wait(file: &Path, door: SocketAddr) {
+/// Serves the console until Ctrl-C.
+async fn wait(file: &Path, door: SocketAddr, house: &House) -> Result<(), Failure> {
+    let said = |error: std::io::Error| Failure::said(format!("the console cannot be served: {error}"));
+    let listener = TcpListener::bind("127.0.0.1:0").await.map_err(said)?;
+    let address = listener.local_addr().map_err(said)?;
     eprintln!(
-        "\nThe gateway goes on. Hand mail in at {door}; see what is held with\n  outgate --config {} case list\nEnd it with \
-         Ctrl-C: the folder goes with it.",
+        "\nThe gateway goes on. See what is held, and why, at\n  http://{address}/\n(read only, for anyone on this machine), or \
+         decide with\n  outgate --config {} case list\nHand mail in at {door}. End it with Ctrl-C: the folder goes with it.",
         file.display()
     );
-    // An error here means that the signal cannot be waited for: then the demo ends.
-    let _ = tokio::signal::ctrl_c().await;
+    let console = console::serve(listener, house.gateway().store().clone(), std::future::pending());
+    tokio::select! {
+        served = console => served.map_err(said),
+        // An error here means that the signal cannot be waited for: then the demo ends. A browser's idle connections
+        // are not waited for.
+        _ = tokio::signal::ctrl_c() => Ok(()),
+    }
 }
