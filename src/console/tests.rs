@@ -101,6 +101,7 @@ fn hostile_case() -> Case {
             trace: String::new().into(),
             automatic: false,
             tell_sender: true,
+            undelivered: Vec::new(),
         }),
     }
 }

@@ -259,6 +259,7 @@ mod tests {
             trace: String::new().into(),
             automatic: false,
             tell_sender: true,
+            undelivered: Vec::new(),
         }
     }
 

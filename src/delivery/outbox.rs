@@ -214,8 +214,8 @@ impl<S: OutboxStore> Outbox<S> {
     async fn finish(&self, leased: &Leased, ended: Ended) {
         let mut waits = STORE_AGAIN.into_iter();
         loop {
-            let Ended { attempt, reports, case, events } = ended.clone();
-            let Err(_) = self.store.finish(leased, attempt, reports, case, events).await else { return };
+            let Ended { attempt, failed, reports, case, events } = ended.clone();
+            let Err(_) = self.store.finish(leased, attempt, &failed, reports, case, events).await else { return };
             let item = leased.item.id;
             let Some(wait) = waits.next() else {
                 tracing::error!(%item, "what became of an outbox item could not be stored; it is tried again later");
@@ -243,6 +243,7 @@ fn note(ended: Result<(), tokio::task::JoinError>) {
 #[derive(Clone, Debug)]
 struct Ended {
     attempt: Attempt,
+    failed: Vec<ForwardPath>,
     reports: Vec<OutboxItem>,
     case: Option<State>,
     events: Vec<Event>,
@@ -292,7 +293,8 @@ impl Schedule {
         {
             metrics::counter!("outgate_outbox_recipients_total", "state" => state).increment(count as u64);
         }
-        Ended { attempt, reports: report.into_iter().collect(), case, events }
+        let failed = told.failed.iter().map(|(recipient, ..)| (*recipient).clone()).collect();
+        Ended { attempt, failed, reports: report.into_iter().collect(), case, events }
     }
 }
 

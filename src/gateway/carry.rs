@@ -214,7 +214,7 @@ impl Gateway {
             rules: rules(Mode::Enforce),
             watched: rules(Mode::Watch),
             ruleset: verdict.ruleset.clone(),
-            unread: 0,
+            unread: verdict.unread,
         };
         vec![self.received(submission, false), self.event(submission, judged)]
     }
@@ -275,7 +275,7 @@ fn thread_of(message: &Message) -> (String, FactQuery) {
     (message.header("Message-ID").unwrap_or_default(), FactQuery::of(message))
 }
 
-/// A verdict that an auditor will ask about: something was found, or could not be read.
+/// A verdict that an auditor will ask about: a rule found something.
 fn rests_on_findings(verdict: &Verdict) -> bool {
     verdict.grounds.iter().any(|ground| !ground.findings.is_empty())
 }

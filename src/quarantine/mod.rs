@@ -9,7 +9,7 @@ pub mod decide;
 use crate::{
     audit::Event,
     intake::{RetryKey, StoreDown},
-    mail::{Envelope, SubmissionId},
+    mail::{Envelope, ForwardPath, SubmissionId},
     policy::{Category, Disposition, PlannedEdit},
     sensitive::Sensitive,
 };
@@ -63,6 +63,9 @@ pub struct Face {
     pub automatic: bool,
     /// Whether the rules let the sender be told.
     pub tell_sender: bool,
+    /// Those for whom a release failed for good: another release goes to them alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub undelivered: Vec<ForwardPath>,
 }
 
 /// One ground as the reviewer and the sender read it.

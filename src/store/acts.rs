@@ -46,6 +46,8 @@ pub(super) enum Act {
         step: Step,
         reports: Vec<ItemRow>,
         state: Option<State>,
+        /// The case's face when it has changed.
+        face: Option<Vec<u8>>,
     },
     /// What one notice tells a sender of several holds; without an item they are not told at all.
     Join(JoinedHolds),
@@ -144,8 +146,16 @@ impl Act {
                 insert_items(db, outbox).await
             }
             Act::Lease { owner, most, until, now } => lease(db, owner, *most, *until, *now).await,
-            Act::Finish { id, case, epoch, step, reports, state } => {
-                finish(db, *id, *case, *epoch, step, reports, *state).await
+            Act::Finish { id, case, epoch, step, reports, state, face } => {
+                let acted = finish(db, *id, *case, *epoch, step, reports, *state).await?;
+                if let Some(face) = face {
+                    sqlx::query("UPDATE cases SET face = ?2 WHERE id = ?1 AND face IS NOT NULL")
+                        .bind(&case.as_bytes()[..])
+                        .bind(face)
+                        .execute(db)
+                        .await?;
+                }
+                Ok(acted)
             }
             Act::Join(joined) => joining::join(db, joined).await,
             Act::FreeLeases => {

@@ -266,7 +266,7 @@ impl Inner {
         })
     }
 
-    async fn case_row(&self, id: SubmissionId) -> Result<SqliteRow, CaseError> {
+    pub(super) async fn case_row(&self, id: SubmissionId) -> Result<SqliteRow, CaseError> {
         sqlx::query(
             "SELECT cases.id, state, category, rules, bytes, received, expires, epoch, face, message, wrapped
              FROM cases LEFT JOIN keys ON keys.id = cases.id WHERE cases.id = ?1",

@@ -71,6 +71,8 @@ struct Inner {
     health: Arc<Health>,
     blobs: blobs::Blobs,
     sealing: Semaphore,
+    /// Held while a case's face is read, changed and written.
+    faces: tokio::sync::Mutex<()>,
     wrapper: Wrapper,
     node_key: CaseKey,
     lookup: KeyedHash,
@@ -179,6 +181,7 @@ impl Store {
             health,
             blobs: blobs::Blobs::open(data_dir)?,
             sealing: Semaphore::new(SEALING),
+            faces: tokio::sync::Mutex::default(),
             wrapper,
             node_key,
             lookup: keys.hasher(Purpose::Lookup),

@@ -114,6 +114,7 @@ fn what_could_not_be_read_is_never_a_fault_of_the_world() {
     let set = ruleset(&[("unread", &hold)], "", Mode::Enforce);
     let verdict = judge(&submission(US, &[OUT], HELLO), &scan, &facts(Tell::No), &set);
     assert_eq!((verdict.disposition(), verdict.cannot_tell), (Disposition::Hold, None));
+    assert_eq!(verdict.unread, 1);
 }
 
 #[test]

@@ -81,6 +81,7 @@ impl Bench {
             trace: text(""),
             automatic: false,
             tell_sender: true,
+            undelivered: Vec::new(),
         };
         let case = NewCase { head, face, message: MESSAGE.into(), tell_later: false };
         self.store.hold(case, Vec::new(), Vec::new(), RetryKey([1; 32])).await.unwrap();

@@ -99,3 +99,22 @@ fn a_release_that_the_hop_refuses_is_reported_and_can_be_tried_again() {
     assert_eq!(hop.with_number("held").len(), 1);
     println!("refused release: reported to the sender, case delivery-failed, second release delivered");
 }
+
+#[test]
+fn a_second_release_goes_only_to_those_whom_the_first_did_not_reach() {
+    let hop = Hop::start();
+    let gateway = Gateway::start(hop.address());
+    let both = &["claims@agency.example", "office@agency.example"];
+    assert!(hand_in(gateway.door(), BEN, both, &letter("held", NINO)).starts_with("250"));
+    let id = gateway.case("number held")["id"].as_str().unwrap().to_string();
+    hop.change(|manner| {
+        manner.refused.insert("claims@agency.example".into(), "550 5.1.1 no such mailbox".into());
+    });
+    gateway.done(&["case", "release", &id]);
+    gateway.becomes(&id, "delivery-failed");
+    hop.change(|manner| manner.refused.clear());
+    gateway.done(&["case", "release", &id]);
+    gateway.becomes(&id, "delivered");
+    let reached: Vec<_> = hop.with_number("held").into_iter().map(|arrived| arrived.recipients).collect();
+    assert_eq!(reached, [["office@agency.example"], ["claims@agency.example"]]);
+}

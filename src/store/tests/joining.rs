@@ -50,7 +50,7 @@ async fn what_is_untold_is_known_after_a_restart_and_told_once() {
     let leased = bench.store.lease(10, OffsetDateTime::now_utc() + Duration::hours(1)).await.unwrap();
     let joined = leased.iter().find(|leased| leased.item.content == b"canary-joined").expect("the joined notice");
     assert_eq!((leased.len(), joined.item.kind), (2, ItemKind::Notice));
-    bench.store.finish(joined, Attempt::Done, Vec::new(), None, Vec::new()).await.unwrap();
+    bench.store.finish(joined, Attempt::Done, &[], Vec::new(), None, Vec::new()).await.unwrap();
     assert_eq!(bench.count("SELECT count(*) FROM untold").await, 0);
     assert_eq!(bench.count("SELECT count(*) FROM keys").await, 4, "three cases and the node; the notice's key is gone");
 }

@@ -124,6 +124,7 @@ pub(super) fn new_case() -> NewCase {
             trace: Sensitive::new("Received: from canary-host\r\n".into()),
             automatic: false,
             tell_sender: true,
+            undelivered: Vec::new(),
         },
         message: BODY.into(),
         tell_later: false,
