@@ -22,11 +22,12 @@ use crate::{
         relay::{Relay, RelayTransaction},
     },
     intake::{Answer, Corridor, RetryKey, Submission},
-    policy::{self, Disposition, FactQuery, FactSource},
+    policy::{self, Disposition, FactQuery, FactSource, Facts},
     store::Store,
 };
 use arc_swap::ArcSwap;
 use std::sync::Arc;
+use time::OffsetDateTime;
 use tokio::{sync::Notify, time::Instant};
 
 /// The rooms, wired.
@@ -64,7 +65,11 @@ impl Corridor for Gateway {
         let Ok(scan) = self.scanners.scan(&loaded.detectors, &submission).await else {
             return self.cannot_tell(&submission, "no scanner became free in time").await;
         };
-        let facts = self.store.facts(FactQuery::of(&submission.message)).await;
+        let facts = if loaded.ruleset.asks_for_threads() {
+            self.store.facts(FactQuery::of(&submission.message)).await
+        } else {
+            Facts::unknown_past(OffsetDateTime::now_utc())
+        };
         let verdict = policy::judge(&submission, &scan, &facts, &loaded.ruleset);
         let Ok(made) = self.scanners.make(&submission, &verdict).await else {
             return self.cannot_tell(&submission, "no thread for the edit became free in time").await;

@@ -54,6 +54,11 @@ impl Link {
         Self { node: node.to_vec(), number, previous: head.mac.to_vec(), events, mac: mac.to_vec() }
     }
 
+    /// As what the next link builds upon. None for a link that was read with a MAC of another length.
+    pub fn as_head(&self) -> Option<Head> {
+        Some(Head { number: self.number, mac: self.mac.as_slice().try_into().ok()? })
+    }
+
     pub fn events(&self) -> Result<Vec<Event>, serde_json::Error> {
         serde_json::from_slice(&self.events)
     }
@@ -217,11 +222,13 @@ impl fmt::Display for BookReport {
 
 /// Lower case, two digits a byte.
 pub fn hex(bytes: &[u8]) -> String {
-    use fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a String cannot fail");
-        text
-    })
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+    text
 }
 
 #[cfg(test)]

@@ -176,10 +176,14 @@ fn looks_written(head: &[u8]) -> bool {
         return true;
     }
     let head = &head[..head.len().min(4_096)];
-    let control =
-        |byte: &&u8| **byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r' | b'\x0C' | b'\x1B') || **byte == 0x7F;
+    // Without branches and without an early end: so the compiler takes many bytes at once.
+    let control = |byte: u8| {
+        let of_text = (byte == b'\t') | (byte == b'\n') | (byte == b'\r') | (byte == 0x0C) | (byte == 0x1B);
+        ((byte < 0x20) & !of_text) | (byte == 0x7F)
+    };
+    let any_control = head.iter().fold(false, |any, byte| any | control(*byte));
     let ascii = head.iter().filter(|byte| byte.is_ascii()).count();
-    !head.iter().any(|byte| control(&byte)) && (ascii * 10 >= head.len() * 7 || is_utf8_start(head))
+    !any_control && (ascii * 10 >= head.len() * 7 || is_utf8_start(head))
 }
 
 /// UTF-8, but for a character that the end of the sample cuts.

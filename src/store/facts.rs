@@ -126,6 +126,9 @@ impl Inner {
     /// A row for the message, for the one it answers and for the thread's root: an answer to any of these has the
     /// same readers.
     pub(super) fn thread_rows(&self, thread: &Thread) -> Vec<ThreadRow> {
+        if thread.visible.len() <= FEW {
+            return Vec::new();
+        }
         let hashes = self.short_hashes(&thread.visible);
         if hashes.len() <= FEW {
             return Vec::new();

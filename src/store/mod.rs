@@ -170,6 +170,7 @@ impl Store {
             health: health.clone(),
             book: book.clone(),
             node,
+            head: None,
             data_dir: data_dir.to_owned(),
         };
         tokio::spawn(writer.run());

@@ -40,6 +40,18 @@ const MOST_EVENT_BYTES: usize = 4 << 20;
 /// A file whose being there says that a write failed: the next start checks everything.
 pub(super) const FAILED_MARK: &str = "write-failed";
 
+macro_rules! write_sql {
+    () => {
+        "INSERT INTO link (number, node, previous, events, mac) SELECT ?, ?, ?, ?, ? WHERE ? IS NOT NULL;
+         INSERT INTO retry (serial, key, reply, at)
+             SELECT value ->> 0, unhex(value ->> 1), unhex(value ->> 2), value ->> 3 FROM json_each(?);
+         DELETE FROM retry WHERE serial IN (SELECT value FROM json_each(?));
+         INSERT OR REPLACE INTO thread (message, addresses, seen)
+             SELECT unhex(value ->> 0), unhex(value ->> 1), value ->> 2 FROM json_each(?);
+         COMMIT"
+    };
+}
+
 /// Something to be committed.
 pub(super) struct Job {
     /// Canonical events, separated by commas; may be empty.
@@ -97,6 +109,8 @@ pub(super) struct Writer {
     pub health: Arc<Health>,
     pub book: KeyedHash,
     pub node: [u8; 16],
+    /// The head that our own last commit left. Another process may have gone on from there.
+    pub head: Option<Head>,
     pub data_dir: PathBuf,
 }
 
@@ -178,6 +192,13 @@ impl Writer {
     }
 
     async fn transact(&mut self, batch: &[Job], settled: &[i64]) -> Result<Vec<Result<Acted, CaseError>>, sqlx::Error> {
+        let known = self.head.take();
+        let plain = self.health.is_well() && batch.iter().all(|job| job.act.is_none() && !job.events.is_empty());
+        if let (Some(head), true, false) = (known, plain, batch.is_empty())
+            && self.append_behind(head, batch, settled).await?
+        {
+            return Ok(batch.iter().map(|_| Ok(Acted::default())).collect());
+        }
         let head = self.begin().await?;
         let mut outcomes = Vec::with_capacity(batch.len());
         for job in batch {
@@ -187,14 +208,7 @@ impl Writer {
             });
         }
         let done = || batch.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok()).map(|(job, _)| job);
-        let mut events = Vec::new();
-        for job in done().filter(|job| !job.events.is_empty()) {
-            events.push(if events.is_empty() { b'[' } else { b',' });
-            events.extend_from_slice(&job.events);
-        }
-        if !events.is_empty() {
-            events.push(b']');
-        }
+        let events = joined(done());
         if !self.health.is_well() && batch.is_empty() {
             // Whether there is room again shows only in a write.
             sqlx::query("UPDATE meta SET value = value WHERE name = 'node'").execute(&mut self.db).await?;
@@ -202,8 +216,31 @@ impl Writer {
         let link = (!events.is_empty()).then(|| Link::forge(&self.book, &self.node, head, events));
         let retry: Vec<&NewRecord> = done().filter_map(|job| job.retry.as_ref()).collect();
         let thread: Vec<&ThreadRow> = done().flat_map(|job| &job.thread).collect();
-        self.end(link, &retry, &thread, settled).await?;
+        let behind = link.as_ref().map_or(Some(head), Link::as_head);
+        self.write(false, link, &retry, &thread, settled).await?;
+        self.head = behind;
         Ok(outcomes)
+    }
+
+    /// A batch of plain messages behind the head that our own last commit left, in one call. False: another process
+    /// has built on that head meanwhile, so its number is taken; nothing was written.
+    async fn append_behind(&mut self, head: Head, batch: &[Job], settled: &[i64]) -> Result<bool, sqlx::Error> {
+        let link = Link::forge(&self.book, &self.node, head, joined(batch.iter()));
+        let retry: Vec<&NewRecord> = batch.iter().filter_map(|job| job.retry.as_ref()).collect();
+        let thread: Vec<&ThreadRow> = batch.iter().flat_map(|job| &job.thread).collect();
+        let behind = link.as_head();
+        match self.write(true, Some(link), &retry, &thread, settled).await {
+            Ok(()) => {
+                self.head = behind;
+                Ok(true)
+            }
+            // SQLITE_CONSTRAINT_PRIMARYKEY, _ROWID
+            Err(error) if matches!(result_code(&error), Some(1555 | 2579)) => {
+                sqlx::query("ROLLBACK").execute(&mut self.db).await?;
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Takes the write lock and reads the book's head behind it.
@@ -216,9 +253,11 @@ impl Writer {
     }
 
     /// All that a batch of plain messages writes, and the commit, in one call: each call to the database's thread
-    /// costs as much as several statements. Places without numbers, since sqlx counts on over all statements. Rows come as JSON arrays of arrays; an empty array is no row.
-    async fn end(
+    /// costs as much as several statements. Places without numbers, since sqlx counts on over all statements. Rows
+    /// come as JSON arrays of arrays; an empty array is no row.
+    async fn write(
         &mut self,
+        begins: bool,
         link: Option<Link>,
         retry: &[&NewRecord],
         thread: &[&ThreadRow],
@@ -236,26 +275,19 @@ impl Writer {
             Some(link) => (Some(link.number as i64), link.node, link.previous, link.events, link.mac),
             None => Default::default(),
         };
-        sqlx::query(
-            "INSERT INTO link (number, node, previous, events, mac) SELECT ?, ?, ?, ?, ? WHERE ? IS NOT NULL;
-             INSERT INTO retry (serial, key, reply, at)
-                 SELECT value ->> 0, unhex(value ->> 1), unhex(value ->> 2), value ->> 3 FROM json_each(?);
-             DELETE FROM retry WHERE serial IN (SELECT value FROM json_each(?));
-             INSERT OR REPLACE INTO thread (message, addresses, seen)
-                 SELECT unhex(value ->> 0), unhex(value ->> 1), value ->> 2 FROM json_each(?);
-             COMMIT",
-        )
-        .bind(number)
-        .bind(node)
-        .bind(previous)
-        .bind(events)
-        .bind(mac)
-        .bind(number)
-        .bind(retry)
-        .bind(settled)
-        .bind(thread)
-        .execute(&mut self.db)
-        .await?;
+        let sql = if begins { concat!("BEGIN IMMEDIATE;", write_sql!()) } else { write_sql!() };
+        sqlx::query(sql)
+            .bind(number)
+            .bind(node)
+            .bind(previous)
+            .bind(events)
+            .bind(mac)
+            .bind(number)
+            .bind(retry)
+            .bind(settled)
+            .bind(thread)
+            .execute(&mut self.db)
+            .await?;
         Ok(())
     }
 
@@ -278,6 +310,19 @@ impl Writer {
 /// room for the index of the write-ahead log (SQLITE_IOERR_SHMSIZE).
 fn is_passing(error: &sqlx::Error) -> bool {
     matches!(result_code(error), Some(code) if matches!(code & 0xff, 5 | 6 | 13) || code == 4874)
+}
+
+/// The events of all these as one JSON array; nothing when there are none.
+fn joined<'a>(jobs: impl Iterator<Item = &'a Job>) -> Vec<u8> {
+    let mut events = Vec::new();
+    for job in jobs.filter(|job| !job.events.is_empty()) {
+        events.push(if events.is_empty() { b'[' } else { b',' });
+        events.extend_from_slice(&job.events);
+    }
+    if !events.is_empty() {
+        events.push(b']');
+    }
+    events
 }
 
 fn json_rows<T>(rows: &[T], write_row: impl Fn(&mut String, &T) -> std::fmt::Result) -> String {

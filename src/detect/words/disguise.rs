@@ -66,11 +66,16 @@ pub(super) fn find(text: &[u8], matcher: &Matcher, starred: &Starred, mut found:
             continue;
         }
         let start = at;
-        let (mut classes, mut same, mut drawn_out) = (0, 0, false);
-        while at < text.len() && CLASS[text[at] as usize] != 0 {
-            classes |= CLASS[text[at] as usize];
-            same = if at > start && text[at] == text[at - 1] { same + 1 } else { 0 };
+        let (mut classes, mut last, mut same, mut drawn_out) = (0, 0, 0, false);
+        for byte in &text[start..] {
+            let class = CLASS[*byte as usize];
+            if class == 0 {
+                break;
+            }
+            classes |= class;
+            same = if *byte == last { same + 1 } else { 0 };
             drawn_out |= same == 2;
+            last = *byte;
             at += 1;
         }
         if classes & LETTER == 0 {

@@ -6,7 +6,7 @@ use crate::{
     mail::{Origin, SubmissionId},
 };
 use memchr::memchr;
-use std::{fmt::Write, net::IpAddr, ops::Range};
+use std::{net::IpAddr, ops::Range};
 use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 
 /// The header that a pass of ours stands in.
@@ -175,10 +175,9 @@ fn is_named(field: &[u8], name: &str) -> bool {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a String takes all");
-        text
-    })
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |value: u8| char::from(DIGITS[usize::from(value & 15)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
