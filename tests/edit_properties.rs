@@ -173,6 +173,17 @@ fn words(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+fn nested_forward(node: &Node) -> bool {
+    fn forwards(node: &Node, within: bool) -> bool {
+        match node {
+            Node::Text { .. } | Node::File { .. } => false,
+            Node::Forward(inner) => within || forwards(inner, true),
+            Node::Multipart { children, .. } => children.iter().any(|child| forwards(child, within)),
+        }
+    }
+    forwards(node, false)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
@@ -200,9 +211,11 @@ proptest! {
         prop_assert!(!bytes.is_ascii() || applied.bytes.is_ascii());
         prop_assert!(applied.bytes.split(|byte| *byte == b'\n').all(|line| line.len() <= 999));
 
+        let unedited = MessageParser::new().parse(&bytes).unwrap();
         let independent = MessageParser::new().parse(&applied.bytes).unwrap();
         for index in edited {
             let (old, new) = (&before.parts()[index], &after.parts()[index]);
+            let old_start = old.body.start;
             prop_assert!(!new.enclosed);
             let (old, new_text) = (before.text(old).text, after.text(new).text);
             if new.content_type.subtype == "plain" {
@@ -211,8 +224,14 @@ proptest! {
             } else {
                 prop_assert_eq!(words(&new_text), words(&format!("{old} {wording}")));
             }
-            let seen = independent.parts.iter().find(|part| part.offset_body as usize == new.body.start);
-            let seen = seen.expect("the independent parser sees the part");
+            // mail-parser loses the part behind a forward that holds a forward: what it did not see before it need not see now.
+            let at = |tree: &mail_parser::Message<'_>, start: usize| {
+                tree.parts.iter().position(|part| part.offset_body as usize == start)
+            };
+            if nested_forward(&node) && at(&unedited, old_start).is_none() {
+                continue;
+            }
+            let seen = &independent.parts[at(&independent, new.body.start).expect("the independent parser sees the part")];
             prop_assert!(seen.content_type().is_some());
             let shown = if new.content_type.subtype == "plain" { wording } else { "<p>" };
             prop_assert!(words(seen.text_contents().unwrap()).contains(shown));

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     detect::Scan,
     intake::Submission,
-    mail::{Certainty, Edit},
+    mail::{Certainty, Edit, Envelope, Message},
 };
 
 /// A figure this far from its limit (8 visible recipients of 20, say) is worth a word in `almost`.
@@ -58,7 +58,8 @@ pub fn judge(submission: &Submission, scan: &Scan, facts: &Facts, ruleset: &Rule
 }
 
 /// Whether the message is incoming, and so passes untouched: neither sender nor author is ours, every recipient is,
-/// and the client is nobody whom we know.
+/// and the client is nobody whom we know. A delivery report to our own people counts as incoming whoever wrote it: our own
+/// mail server's bounce of a message that we returned quotes what we returned it for, and held it would tell nobody.
 pub fn is_incoming(submission: &Submission, ruleset: &Ruleset) -> bool {
     let house = ruleset.house();
     let known = submission.origin.user.as_ref().is_some_and(|user| user.certainty != Certainty::Unverified);
@@ -67,7 +68,14 @@ pub fn is_incoming(submission: &Submission, ruleset: &Ruleset) -> bool {
         && !envelope.recipients.is_empty()
         && envelope.recipients.iter().all(|recipient| house.owns(&recipient.address))
         && !envelope.sender.address.as_ref().is_some_and(|sender| house.owns(sender))
-        && !message.mailboxes("From").iter().any(|author| house.owns(author))
+        && (is_delivery_report(envelope, message) || !message.mailboxes("From").iter().any(|author| house.owns(author)))
+}
+
+/// RFC 3464 2: from the null sender, multipart/report of a delivery status.
+fn is_delivery_report(envelope: &Envelope, message: &Message) -> bool {
+    let kind = &message.root().content_type;
+    let of_status = kind.parameter("report-type").is_some_and(|what| what.eq_ignore_ascii_case("delivery-status"));
+    envelope.sender.is_null() && kind.is("multipart", "report") && of_status
 }
 
 fn ground(active: &ActiveRule, mode: Mode, seen: &Seen<'_>) -> Ground {

@@ -163,6 +163,8 @@ fn notices_and_bcc_only_for_our_authors_and_only_with_a_text() {
 fn incoming_mail_is_what_comes_from_strangers_to_us_alone() {
     let set = all(Mode::Enforce);
     let stranger = "From: someone@elsewhere.example\nTo: author@ours.example\n\nHello.\n";
+    let report = "From: MAILER-DAEMON@ours.example\nTo: author@ours.example\nMIME-Version: 1.0\nContent-Type: \
+                  multipart/report; report-type=delivery-status; boundary=b\n\n--b\n\nFailed.\n--b--\n";
     let we = ["author@ours.example", "colleague@sub.ours.example"];
     for (incoming, submission) in [
         (true, submission(OUT, &we, stranger)),
@@ -173,6 +175,10 @@ fn incoming_mail_is_what_comes_from_strangers_to_us_alone() {
         (false, submission(US, &we, stranger)),
         (false, submission(OUT, &we, HELLO)),
         (false, submission("", &we, HELLO)),
+        (true, submission("", &we, report)),
+        (false, submission(US, &we, report)),
+        (false, submission("", &[we[0], OUT], report)),
+        (false, with_user(submission("", &we, report), Certainty::Authenticated)),
         (false, submission(OUT, &[we[0], "x@third.example"], stranger)),
         (false, submission(OUT, &[], stranger)),
     ] {
