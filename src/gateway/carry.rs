@@ -9,7 +9,7 @@ use crate::{
         relay::{Outgoing, RelayTransaction, Sent},
     },
     intake::{Answer, RetryBook, RetryKey, Submission},
-    mail::{Message, SubmissionId, wire::Reply},
+    mail::{Message, SubmissionId, edit::Edited, wire::Reply},
     policy::{Disposition, FactQuery, Mode, Ruleset, Verdict, planned::Made},
     quarantine::{Case, CaseStore, Letter, NewCase, NoticeWriter},
     store::Entry,
@@ -72,19 +72,20 @@ impl Gateway {
             }
         }
         self.count("relay", &submission);
-        let edits = made.applied.as_ref().map_or(Vec::new(), |applied| {
-            applied.changes.iter().map(|change| change.kind.to_string()).collect()
-        });
-        let bytes = made.applied.map(|applied| applied.bytes);
-        self.send(submission, upstream, bytes, events, edits, answer_by).await
+        let edits = made
+            .applied
+            .as_ref()
+            .map_or(Vec::new(), |applied| applied.changes.iter().map(|change| change.kind.to_string()).collect());
+        let edited = made.applied.map(|applied| applied.edited);
+        self.send(submission, upstream, edited, events, edits, answer_by).await
     }
 
-    /// The message, or its edited bytes, to the next hop; then the record; then the answer.
+    /// The message, with its edits if there are any, to the next hop; then the record; then the answer.
     async fn send(
         &self,
         submission: Submission,
         upstream: RelayTransaction,
-        edited: Option<Vec<u8>>,
+        edited: Option<Edited>,
         events: Vec<Event>,
         edits: Vec<String>,
         answer_by: Instant,
@@ -93,7 +94,7 @@ impl Gateway {
         // Who sees whom is remembered of a message that left with its recipients as they stand.
         let thread = (!edits.iter().any(|edit| edit == "hide-recipients")).then(|| thread_of(&submission.message));
         let outgoing = match edited {
-            Some(bytes) => Outgoing::bytes(trace, bytes),
+            Some(edited) => Outgoing::edited(trace, edited),
             None => Outgoing::untouched(trace, submission.message.clone()),
         };
         let handed = HandedOn { id: submission.id, key: submission.retry_key, events, edits, thread };
@@ -196,9 +197,12 @@ impl Gateway {
             door: submission.origin.door,
             bytes: submission.message.len() as u64,
             recipients: u32::try_from(submission.envelope.recipients.len()).unwrap_or(u32::MAX),
-            sender: submission.envelope.sender.address.as_ref().map_or_else(String::new, |sender| {
-                self.store.address_hash(sender).to_string()
-            }),
+            sender: submission
+                .envelope
+                .sender
+                .address
+                .as_ref()
+                .map_or_else(String::new, |sender| self.store.address_hash(sender).to_string()),
             incoming,
         };
         Event { at: submission.received_at, submission: Some(submission.id), what }
@@ -252,10 +256,8 @@ fn rests_on_findings(verdict: &Verdict) -> bool {
 /// The text of a 550: the rule in plain words, the clause, the advice, our number. One line each; the reply writer
 /// cuts and cleans them.
 fn refusal(submission: &Submission, verdict: &Verdict) -> String {
-    let ground = verdict
-        .grounds
-        .iter()
-        .find(|ground| ground.mode == Mode::Enforce && ground.disposition == Disposition::Return);
+    let ground =
+        verdict.grounds.iter().find(|ground| ground.mode == Mode::Enforce && ground.disposition == Disposition::Return);
     let mut text = String::new();
     if let Some(ground) = ground {
         text.push_str(&format!("Not sent: {}.\n", ground.title));
