@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{config, policy::Disposition};
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, fs, io::Write, path::Path};
+use std::{borrow::Cow, collections::BTreeMap, fs, io::Write, path::Path};
 
 /// The fate of a file: what `disposition` says.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -74,8 +74,10 @@ pub fn run(arguments: &Arguments, options: &Check) -> Result<u8, Failure> {
 /// The bytes that would leave, at once or on release.
 fn write_copy(output: &Path, judged: &Judged) -> Result<(), Failure> {
     let message = &judged.submission.message;
-    let untouched = message.read(0..message.len());
-    let bytes = judged.made.applied.as_ref().map_or(&*untouched, |applied| &applied.bytes);
+    let bytes = match &judged.made.applied {
+        Some(applied) => Cow::Owned(applied.bytes()),
+        None => message.read(0..message.len()),
+    };
     fs::write(output, bytes).map_err(|error| Failure::said(format!("{}: {error}", output.display())))
 }
 

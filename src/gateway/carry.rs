@@ -10,7 +10,7 @@ use crate::{
         relay::{Outgoing, RelayTransaction, Sent},
     },
     intake::{Answer, RetryBook, RetryKey, Submission},
-    mail::{Address, Message, SubmissionId, wire::Reply},
+    mail::{Address, Message, SubmissionId, edit::Edited, wire::Reply},
     policy::{Disposition, FactQuery, Mode, Verdict, planned::Made},
     quarantine::{Case, CaseStore, Letter, NewCase, NoticeWriter},
     store::Entry,
@@ -92,16 +92,16 @@ impl Gateway {
             .applied
             .as_ref()
             .map_or(Vec::new(), |applied| applied.changes.iter().map(|change| change.kind.to_string()).collect());
-        let bytes = made.applied.map(|applied| applied.bytes);
-        self.send(submission, upstream, bytes, events, edits, answer_by).await
+        let edited = made.applied.map(|applied| applied.edited);
+        self.send(submission, upstream, edited, events, edits, answer_by).await
     }
 
-    /// The message, or its edited bytes, to the next hop; then the record; then the answer.
+    /// The message, with its edits if there are any, to the next hop; then the record; then the answer.
     async fn send(
         &self,
         submission: Submission,
         upstream: RelayTransaction,
-        edited: Option<Vec<u8>>,
+        edited: Option<Edited>,
         events: Vec<Event>,
         edits: Vec<String>,
         answer_by: Instant,
@@ -110,7 +110,7 @@ impl Gateway {
         // Who sees whom is remembered of a message that left with its recipients as they stand.
         let thread = (!edits.iter().any(|edit| edit == "hide-recipients")).then(|| thread_of(&submission.message));
         let outgoing = match edited {
-            Some(bytes) => Outgoing::bytes(trace, bytes),
+            Some(edited) => Outgoing::edited(trace, edited),
             None => Outgoing::untouched(trace, submission.message.clone()),
         };
         let handed = HandedOn { id: submission.id, key: submission.retry_key, events, edits, thread };

@@ -65,7 +65,7 @@ async fn release<S: CaseStore>(store: &S, case: &Case, face: &Face) -> Result<Ou
     let made = planned::make(&message, &face.edits, transport);
     let mut content = face.trace.expose().clone().into_bytes();
     match made.applied {
-        Some(applied) => content.extend_from_slice(&applied.bytes),
+        Some(applied) => applied.edited.pieces().iter().for_each(|piece| content.extend_from_slice(piece)),
         None => content.extend_from_slice(&message.read(0..message.len())),
     }
     let mut envelope = face.envelope.clone();

@@ -22,7 +22,7 @@ pub use transaction::RelayTransaction;
 use super::RecipientOutcome;
 use crate::{
     intake::{Extensions, NextHop, Transaction},
-    mail::{Envelope, Message, ReversePath, wire::Reply},
+    mail::{Envelope, Message, ReversePath, edit::Edited, wire::Reply},
 };
 use pool::{Pool, Want};
 use std::{borrow::Cow, sync::Arc};
@@ -52,6 +52,7 @@ pub struct Outgoing {
 #[derive(Clone)]
 enum Content {
     Message(Message),
+    Edited(Edited),
     Bytes(Arc<Vec<u8>>),
 }
 
@@ -61,23 +62,33 @@ impl Outgoing {
         Self { trace, content: Content::Message(message) }
     }
 
+    /// A message with its edits.
+    pub fn edited(trace: Arc<[u8]>, edited: Edited) -> Self {
+        Self { trace, content: Content::Edited(edited) }
+    }
+
     /// Bytes that were made by edits or by us, behind `trace`, which may be empty.
     pub fn bytes(trace: Arc<[u8]>, bytes: impl Into<Arc<Vec<u8>>>) -> Self {
         Self { trace, content: Content::Bytes(bytes.into()) }
     }
 
-    fn content(&self) -> Cow<'_, [u8]> {
+    /// All bytes, in pieces that read on without a seam.
+    fn pieces(&self) -> Vec<Cow<'_, [u8]>> {
+        let mut pieces = vec![Cow::Borrowed(&*self.trace)];
         match &self.content {
-            Content::Message(message) => message.read(0..message.len()),
-            Content::Bytes(bytes) => Cow::Borrowed(bytes),
+            Content::Message(message) => pieces.push(message.read(0..message.len())),
+            Content::Edited(edited) => pieces.extend(edited.pieces()),
+            Content::Bytes(bytes) => pieces.push(Cow::Borrowed(bytes)),
         }
+        pieces
     }
 }
 
 /// Sizes only.
 impl std::fmt::Debug for Outgoing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Outgoing {{ {} + {} bytes }}", self.trace.len(), self.content().len())
+        let length: usize = self.pieces().iter().map(|piece| piece.len()).sum();
+        write!(f, "Outgoing {{ {} + {} bytes }}", self.trace.len(), length - self.trace.len())
     }
 }
 

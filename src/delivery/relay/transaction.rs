@@ -52,8 +52,8 @@ impl RelayTransaction {
     /// dropped after the final dot, nobody learns whether the hop took the message.
     pub async fn send(mut self, outgoing: Outgoing, answer_by: Instant) -> Sent {
         let started = Instant::now();
-        let content = outgoing.content();
-        let segments: [&[u8]; 2] = [&outgoing.trace, &content];
+        let pieces = outgoing.pieces();
+        let segments: Vec<&[u8]> = pieces.iter().map(|piece| &**piece).collect();
         let sent = match WireBody::new(&segments) {
             Ok(body) => self.hand_over(&body, answer_by).await,
             Err(fault) => {

@@ -54,7 +54,12 @@ pub(super) async fn hand_in<C: Corridor>(door: &Arc<Door<C>>, peer: &Peer, mut c
     let bytes = content.len();
     let reader = Reader::new(door, peer, &complete.envelope, received_at);
     let read = if bytes > LARGE {
-        tokio::task::spawn_blocking(move || reader.read(content)).await.ok()
+        let permit = Arc::clone(&door.reading).acquire_owned().await;
+        let read = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            reader.read(content)
+        });
+        read.await.ok()
     } else {
         catch_unwind(AssertUnwindSafe(|| reader.read(content))).ok()
     };

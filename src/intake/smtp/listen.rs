@@ -14,11 +14,12 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    thread,
     time::Duration,
 };
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
-    sync::{mpsc, watch},
+    sync::{Semaphore, mpsc, watch},
     task::JoinSet,
 };
 
@@ -34,6 +35,8 @@ pub struct Door<C: Corridor> {
     pub(super) corridor: Arc<C>,
     pub(super) seals: Seals,
     pub(super) budget: Budget,
+    /// Large messages are read by no more threads than there are processors: each thread more keeps memory of its own.
+    pub(super) reading: Arc<Semaphore>,
     open: AtomicUsize,
     strangers: Mutex<HashMap<Network, u32>>,
 }
@@ -52,6 +55,7 @@ impl<C: Corridor> Door<C> {
     pub fn new(settings: Settings, corridor: Arc<C>, keys: &Keys) -> Arc<Self> {
         Arc::new(Self {
             budget: Budget::new(settings.limits.memory),
+            reading: Arc::new(Semaphore::new(thread::available_parallelism().map_or(2, usize::from))),
             seals: Seals::new(keys),
             settings,
             corridor,

@@ -23,6 +23,8 @@ mod splice;
 mod verify;
 mod written;
 
+pub use self::splice::Edited;
+
 use self::{header::HeaderPlan, place::Places, splice::Splices, verify::Promise};
 use super::{Message, PartId, doubt};
 use std::sync::Arc;
@@ -86,12 +88,19 @@ pub struct Transport {
 /// The outcome of `apply`.
 #[derive(Debug)]
 pub struct Applied {
-    /// The bytes that leave.
-    pub bytes: Vec<u8>,
+    /// What leaves.
+    pub edited: Edited,
     /// What was done, where.
     pub changes: Vec<Change>,
     /// Edits that had nothing to do, and why.
     pub skipped: Vec<Skipped>,
+}
+
+impl Applied {
+    /// The bytes that leave, in one copy.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.edited.to_vec()
+    }
 }
 
 /// An edit that was rightly not made.
@@ -159,12 +168,14 @@ pub fn apply(message: &Message, edits: &[Edit], transport: Transport) -> Result<
     let kind = changes.first().map_or("", |change| change.kind);
     let overlap = |_| EditFailure::CheckFailed { kind, what: "two edits want the same bytes" };
     let splices = Splices::new(splices).map_err(overlap)?;
-    let bytes = splices.build(message, 0..message.len());
+    let edited = Edited::new(message, splices.clone());
     if !splices.is_empty() {
         let intended = verify::Intended { splices, parts, fields: plan.count(), promises };
-        intended.check(message, &bytes).map_err(|what| check_failed(message, kind, what))?;
+        let pieces = edited.pieces();
+        let pieces: Vec<&[u8]> = pieces.iter().map(|piece| &**piece).collect();
+        intended.check(message, &pieces).map_err(|what| check_failed(message, kind, what))?;
     }
-    Ok(Applied { bytes, changes, skipped })
+    Ok(Applied { edited, changes, skipped })
 }
 
 /// One run of `apply`.

@@ -10,8 +10,7 @@ use memchr::memmem;
 pub(super) struct Wanted(Vec<Form>);
 
 struct Form {
-    /// Letters and digits.
-    essence: String,
+    text: String,
     /// The longest word of ASCII letters and digits: without it in a part, nothing more is read.
     word: Option<String>,
 }
@@ -19,13 +18,8 @@ struct Form {
 impl Wanted {
     pub fn new(notice: &Notice) -> Self {
         let shown = super::notice_html::shown(&notice.html);
-        let mut forms: Vec<Form> = [notice.plain.as_str(), &shown]
-            .map(|text| Form { essence: essence(text), word: longest_word(text) })
-            .into_iter()
-            .filter(|form| !form.essence.is_empty())
-            .collect();
-        forms.dedup_by(|one, other| one.essence == other.essence);
-        Self(forms)
+        let forms = [notice.plain.clone(), shown].into_iter().filter(|text| text.chars().any(char::is_alphanumeric));
+        Self(forms.map(|text| Form { word: longest_word(&text), text }).collect())
     }
 
     /// Whether it stands in the part's own zone. The text is decoded only when the notice may be in `view`, the
@@ -41,7 +35,7 @@ impl Wanted {
     /// Whether it stands in the author's own zone, signature and notice included. A quoted notice does not count.
     fn stands_in(&self, text: &Text) -> bool {
         let own = own(text);
-        self.0.iter().any(|form| own.contains(form.essence.as_str()))
+        self.0.iter().any(|form| own.contains(&essence(&form.text)))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Splices: what is put in place of which bytes of the original. Everything else is copied.
 
 use crate::mail::Message;
-use std::ops::Range;
+use std::{borrow::Cow, ops::Range, sync::Arc};
 
 /// `bytes` stand in place of `range` of the original. An empty range inserts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +50,19 @@ impl Splices {
         out
     }
 
+    /// The whole message with the splices in it, piece by piece.
+    pub fn pieces<'a>(&'a self, message: &'a Message) -> Vec<Cow<'a, [u8]>> {
+        let mut pieces = Vec::with_capacity(2 * self.0.len() + 1);
+        let mut at = 0;
+        for splice in &self.0 {
+            pieces.push(message.read(at..splice.range.start));
+            pieces.push(Cow::Borrowed(&splice.bytes[..]));
+            at = splice.range.end;
+        }
+        pieces.push(message.read(at..message.len()));
+        pieces
+    }
+
     /// Where `offset` of the original is in the new bytes, in front of what is inserted there.
     pub fn map_before(&self, offset: usize) -> usize {
         self.map(offset, |range| range.end < offset || (range.end == offset && !range.is_empty()))
@@ -63,6 +76,36 @@ impl Splices {
     fn map(&self, offset: usize, counts: impl Fn(&Range<usize>) -> bool) -> usize {
         let done = self.0.iter().filter(|splice| counts(&splice.range));
         done.fold(offset, |at, splice| at - splice.range.len() + splice.bytes.len())
+    }
+}
+
+/// A message after its edits: the original and what stands in place of which of its bytes. A large message is never in
+/// memory twice. Cheap to clone; `Debug` shows sizes only.
+#[derive(Clone)]
+pub struct Edited {
+    message: Message,
+    splices: Arc<Splices>,
+}
+
+impl Edited {
+    pub(super) fn new(message: &Message, splices: Splices) -> Self {
+        Self { message: message.clone(), splices: Arc::new(splices) }
+    }
+
+    /// All bytes, in pieces that read on without a seam.
+    pub fn pieces(&self) -> Vec<Cow<'_, [u8]>> {
+        self.splices.pieces(&self.message)
+    }
+
+    /// All bytes in one copy.
+    pub fn to_vec(&self) -> Vec<u8> {
+        self.splices.build(&self.message, 0..self.message.len())
+    }
+}
+
+impl std::fmt::Debug for Edited {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Edited {{ {:?}, {} splices }}", self.message, self.splices.0.len())
     }
 }
 

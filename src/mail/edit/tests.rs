@@ -194,15 +194,15 @@ fn golden_messages() {
                     wrong.push(format!("{name}: changed {changed:?}"));
                 }
                 let expected = fs::read(folder().join(format!("{name}.expected.eml"))).unwrap_or_default();
-                if applied.bytes != expected {
-                    fs::write(folder().join(format!("{name}.actual.eml")), &applied.bytes).unwrap();
+                if applied.bytes() != expected {
+                    fs::write(folder().join(format!("{name}.actual.eml")), &applied.bytes()).unwrap();
                     wrong.push(format!("{name}: see {name}.actual.eml"));
                 }
-                wrong.extend(sound(&input, &applied.bytes, name));
+                wrong.extend(sound(&input, &applied.bytes(), name));
             }
             (Left(reason), Ok(applied)) => {
                 let reasons: Vec<&str> = applied.skipped.iter().map(|skipped| skipped.reason).collect();
-                if applied.bytes != input || reasons != [reason] || !applied.changes.is_empty() {
+                if applied.bytes() != input || reasons != [reason] || !applied.changes.is_empty() {
                     wrong.push(format!("{name}: {reasons:?}"));
                 }
             }
@@ -228,7 +228,7 @@ fn sound(input: &[u8], output: &[u8], name: &str) -> Option<String> {
     }
     let again = apply(&Message::parse(output.to_vec()), &edits(name), Transport::default());
     match again {
-        Ok(again) if again.bytes == output && again.changes.is_empty() => None,
+        Ok(again) if again.bytes() == output && again.changes.is_empty() => None,
         Ok(again) => Some(format!("{name}: twice is not once: {:?}", again.changes)),
         Err(failure) => Some(format!("{name}: twice: {failure}")),
     }
@@ -264,7 +264,7 @@ fn edits_of_one_header_are_made_in_the_fixed_order() {
     let set = |value: &str| Edit::SetHeader { name: "X-A".into(), value: value.into() };
     let message = Message::parse(b"Subject: s\r\nCc: a@b.example\r\n\r\nHi\r\n".to_vec());
     let after =
-        |edits: &[Edit]| String::from_utf8(apply(&message, edits, Transport::default()).unwrap().bytes).unwrap();
+        |edits: &[Edit]| String::from_utf8(apply(&message, edits, Transport::default()).unwrap().bytes()).unwrap();
     let remove = Edit::RemoveHeader { name: "X-A".into() };
     assert_eq!(after(&[set("1"), set("2")]), "Subject: s\r\nCc: a@b.example\r\nX-A: 2\r\n\r\nHi\r\n");
     assert_eq!(after(&[remove, set("1")]), "Subject: s\r\nCc: a@b.example\r\n\r\nHi\r\n");
@@ -281,10 +281,10 @@ fn several_notices_and_their_order() {
     let message = Message::parse(read("alternative-7bit.eml"));
     let edits = [notice("First notice", ""), notice("Second notice", "")];
     let once = apply(&message, &edits, Transport::default()).unwrap();
-    let text = String::from_utf8(once.bytes.clone()).unwrap();
+    let text = String::from_utf8(once.bytes()).unwrap();
     assert!(text.contains("Hello Ben\r\n\r\nFirst notice\r\n\r\nSecond notice\r\n--alt"), "{text}");
-    let twice = apply(&Message::parse(once.bytes.clone()), &edits, Transport::default()).unwrap();
-    assert_eq!(twice.bytes, once.bytes);
+    let twice = apply(&Message::parse(once.bytes()), &edits, Transport::default()).unwrap();
+    assert_eq!(twice.bytes(), once.bytes());
 }
 
 #[test]
