@@ -1,8 +1,9 @@
 //! A rule's own test, `[[test]]`: a message in a few words, and whether the rule must match it.
 
+use super::condition::UNREAD;
 use crate::{
     diagnostic::{Diagnostic, Table},
-    mail::Address,
+    mail::{Address, UnreadReason},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use std::fmt::Write as _;
@@ -31,6 +32,8 @@ pub struct Example {
     headers: Vec<String>,
     /// The visible recipients already see each other in this thread.
     pub thread_shares: bool,
+    /// A part of the message could not be read, for this reason.
+    pub unread: Option<UnreadReason>,
 }
 
 /// Addresses as written, and as many more as `to-many` says.
@@ -87,6 +90,7 @@ pub fn parse(table: &Table<'_>, limited: bool) -> Option<Example> {
     let attachments = table.tables("attachments").iter().filter_map(attachment).collect();
     let headers = table.parsed_list("headers", "fields such as \"Auto-Submitted: auto-replied\"", header);
     let thread_shares = table.flag("thread-already-shares", false);
+    let unread = table.value("unread").and_then(|unread| unread.choice(&UNREAD));
     table.finish();
     let from = from.map(|from| from.value).or_else(|| Address::parse(AUTHOR).ok())?;
     Some(Example {
@@ -103,6 +107,7 @@ pub fn parse(table: &Table<'_>, limited: bool) -> Option<Example> {
         attachments,
         headers: headers.into_iter().map(|header| header.value).collect(),
         thread_shares,
+        unread: unread.map(|unread| unread.value),
     })
 }
 

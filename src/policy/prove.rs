@@ -8,7 +8,7 @@ use crate::{
     detect::{DetectorSources, Detectors},
     diagnostic::{Diagnostic, Diagnostics, Source},
     intake::{RetryKey, Submission},
-    mail::{Address, Door, Envelope, ForwardPath, Message, Origin, ReversePath, SubmissionId},
+    mail::{Address, Door, Envelope, ForwardPath, Message, Origin, PartId, ReversePath, SubmissionId, Unread},
 };
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 use time::OffsetDateTime;
@@ -78,7 +78,8 @@ fn group() -> Option<Group> {
 
 fn prove_one(rule: &Rule, example: &Example, alone: &Ruleset, detecting: Detecting<'_>) -> Proof {
     let submission = submission(rule, example, detecting);
-    let scan = detecting.detectors.scan(&submission.message);
+    let mut scan = detecting.detectors.scan(&submission.message);
+    scan.unread.extend(example.unread.map(|reason| Unread { part: PartId::new("1"), reason }));
     let thread_shares = if example.thread_shares { Tell::Yes } else { Tell::No };
     let facts = Facts { now: submission.received_at, thread_shares };
     let verdict = judge(&submission, &scan, &facts, alone);
