@@ -3,10 +3,14 @@
 //! `intake -> mail (parsed once, at the door) -> detect (scanned once) -> policy (judged once) -> delivery -> answer`,
 //! the book written on the way. Every doubt about the world is 451; a fault of the message is *unread*, at once.
 
+mod alert;
 mod carry;
 mod house;
 mod housekeeping;
 mod scan;
+
+#[cfg(test)]
+mod tests;
 
 pub use house::{House, NotStarted, notices};
 
@@ -35,6 +39,8 @@ pub struct Gateway {
     notices: Notices,
     late: Arc<LateAnswers>,
     scanners: scan::Pool,
+    /// When the reviewers were last written to.
+    alerts: alert::Alerts,
     /// Wakes the outbox worker when something was put into it.
     outbox: Arc<Notify>,
 }
@@ -53,7 +59,7 @@ impl Corridor for Gateway {
             return answer;
         }
         let loaded = self.loaded.load_full();
-        if self.judged_before(&submission).await || policy::is_incoming(&submission, &loaded.ruleset) {
+        if self.judged_before(&submission, &loaded).await || policy::is_incoming(&submission, &loaded.ruleset) {
             return self.pass(submission, upstream, answer_by).await;
         }
         let Ok(scan) = self.scanners.scan(&loaded.detectors, &submission).await else {
@@ -73,7 +79,7 @@ impl Corridor for Gateway {
             (Some(reason), _) => self.cannot_tell(&submission, reason).await,
             (None, Disposition::Relay) => self.relay(submission, upstream, verdict, made, answer_by).await,
             (None, Disposition::Return) => self.give_back(&submission, &verdict).await,
-            (None, Disposition::Hold) => self.hold(submission, verdict, loaded.ruleset.as_ref()).await,
+            (None, Disposition::Hold) => self.hold(submission, verdict, &loaded).await,
         }
     }
 

@@ -59,8 +59,7 @@ fn named(source: &str) -> Vec<(usize, String)> {
         }
         if group_depth.is_some() {
             let mut word_start = true;
-            let mut characters = rest.char_indices().peekable();
-            while let Some((at, c)) = characters.next() {
+            for (at, c) in rest.char_indices() {
                 match c {
                     '{' => depth += 1,
                     '}' => depth -= 1,

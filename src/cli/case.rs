@@ -24,7 +24,7 @@ const BY: &str = "command line";
 
 pub fn run(arguments: &Arguments, options: &Case) -> Result<u8, Failure> {
     opening::block_on(async {
-        let (store, notices) = opening::desk(arguments).await?;
+        let store = opening::store(arguments).await?;
         let done = match &options.command {
             CaseCommand::List { state, category, limit } => {
                 let filter = filter(state.as_deref(), category.as_deref(), *limit)?;
@@ -32,10 +32,10 @@ pub fn run(arguments: &Arguments, options: &Case) -> Result<u8, Failure> {
             }
             CaseCommand::Show { id, message } => show(&store, arguments.json, number(id)?, message.as_deref()).await,
             CaseCommand::Release { id, reason } => {
-                act(&store, &notices, number(id)?, Decision::Release, reason.as_deref()).await
+                act(&store, &opening::writer(arguments)?, number(id)?, Decision::Release, reason.as_deref()).await
             }
             CaseCommand::Return { id, reason } => {
-                act(&store, &notices, number(id)?, Decision::Return, reason.as_deref()).await
+                act(&store, &opening::writer(arguments)?, number(id)?, Decision::Return, reason.as_deref()).await
             }
             CaseCommand::Erase { id, reason } => erase(&store, number(id)?, reason).await,
         };
@@ -148,7 +148,9 @@ fn detailed(case: &quarantine::Case) -> serde_json::Value {
     let grounds = case.face.as_ref().map_or(Vec::new(), |face| {
         let evidence = |ground: &quarantine::FacedGround| -> Vec<serde_json::Value> {
             let lines = ground.evidence.iter();
-            lines.map(|(kind, part, excerpt)| json!({"type": kind, "part": part, "excerpt": excerpt.expose()})).collect()
+            lines
+                .map(|(kind, part, excerpt)| json!({"type": kind, "part": part, "excerpt": excerpt.expose()}))
+                .collect()
         };
         let clauses = |ground: &quarantine::FacedGround| -> Vec<serde_json::Value> {
             ground.clauses.iter().map(|(id, text)| json!({"id": id, "text": text})).collect()
@@ -240,7 +242,7 @@ fn said(error: CaseError) -> Failure {
 pub fn audit(arguments: &Arguments, options: &Audit) -> Result<u8, Failure> {
     let AuditCommand::Verify = options.command;
     opening::block_on(async {
-        let (store, _) = opening::desk(arguments).await?;
+        let store = opening::store(arguments).await?;
         let report = store.verify_book().await.map_err(|error| Failure::said(error.to_string()))?;
         let mut out = std::io::stdout().lock();
         let text = if arguments.json { book_json(&report).to_string() } else { report.to_string() };

@@ -18,6 +18,10 @@ pub fn recorder() -> Result<PrometheusHandle, String> {
     metrics::describe_histogram!("outgate_scan_seconds", "time to scan one message");
     metrics::describe_histogram!("outgate_relay_seconds", "time from the verdict to the next hop's final reply");
     metrics::describe_gauge!("outgate_holds", "cases waiting for a person");
+    metrics::describe_gauge!(
+        "outgate_holds_overdue",
+        "expired cases that do not go back by the clock: a person must decide"
+    );
     metrics::describe_gauge!("outgate_outbox_items", "items in the outbox");
     metrics::describe_gauge!("outgate_ready", "1 when mail is accepted");
     Ok(handle)

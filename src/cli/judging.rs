@@ -6,7 +6,8 @@ use crate::{
     detect::Scan,
     intake::{RetryKey, Submission, smtp::leading_trace},
     mail::{
-        Address, Certainty, Door, Envelope, ForwardPath, Message, Origin, ReversePath, SubmissionId, User, edit::Transport,
+        Address, Certainty, Door, Envelope, ForwardPath, Message, Origin, ReversePath, SubmissionId, User,
+        edit::Transport,
     },
     policy::{
         self, Disposition, Facts, Verdict,
@@ -85,7 +86,8 @@ fn submission(file: &Path, circumstances: &Circumstances<'_>) -> Result<Submissi
         Some(text) => OffsetDateTime::parse(text, &Rfc3339)
             .map_err(|_| Failure::said("--now: not a time as in 2026-11-22T09:30:00Z"))?,
     };
-    let user = circumstances.user.map(|name| User { name: name.to_string().into(), certainty: Certainty::Authenticated });
+    let user =
+        circumstances.user.map(|name| User { name: name.to_string().into(), certainty: Certainty::Authenticated });
     let recipients = recipients(&message, circumstances.to)?;
     if recipients.is_empty() {
         return Err(in_file(&"no recipient: neither --to nor an address in To, Cc or Bcc"));

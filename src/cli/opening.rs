@@ -7,7 +7,11 @@ use crate::{
     gateway::notices,
     store::Store,
 };
-use std::{future::Future, path::PathBuf};
+use std::{
+    future::Future,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
 
 /// Where the configuration is looked for without `--config`, in this order.
 const PLACES: [&str; 2] = ["config/outgate.toml", "/etc/outgate/outgate.toml"];
@@ -18,7 +22,10 @@ pub fn file(arguments: &Arguments) -> Result<PathBuf, Failure> {
         return Ok(file.clone());
     }
     PLACES.iter().map(PathBuf::from).find(|place| place.exists()).ok_or_else(|| {
-        Failure::said(format!("no configuration at {}; name one with --config, or write one with `outgate init`", PLACES.join(" or ")))
+        Failure::said(format!(
+            "no configuration at {}; name one with --config, or write one with `outgate init`",
+            PLACES.join(" or ")
+        ))
     })
 }
 
@@ -31,14 +38,41 @@ pub fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, 
     runtime.block_on(work)
 }
 
-/// The store of the configured service and the writer of its notices. The key must be there already: a command
-/// never makes one.
-pub async fn desk(arguments: &Arguments) -> Result<(Store, Notices), Failure> {
+/// The store of the configured service. The key must be there already: a command never makes one.
+pub async fn store(arguments: &Arguments) -> Result<Store, Failure> {
     let settings = settings(arguments)?;
+    as_its_owner(&settings.data_dir)?;
     let keys = key_file::open(&settings.store.key_file).map_err(|error| Failure::said(error.to_string()))?;
-    let store = Store::open(&settings.data_dir, &keys).await.map_err(|error| Failure::said(error.to_string()))?;
-    let notices = notices(&settings, &settings.own_domains).map_err(Failure::said)?;
-    Ok((store, notices))
+    Store::open(&settings.data_dir, &keys).await.map_err(|error| Failure::said(error.to_string()))
+}
+
+/// Files that another user (an administrator as root, say) made in the data folder could not be read by the service: a
+/// release would lie there for ever.
+fn as_its_owner(data_dir: &Path) -> Result<(), Failure> {
+    let Ok(metadata) = std::fs::metadata(data_dir) else {
+        return Err(Failure::said(format!("there is no data folder at {}; has the service run?", data_dir.display())));
+    };
+    let (owner, user) = (metadata.uid(), rustix::process::geteuid().as_raw());
+    if owner == user {
+        return Ok(());
+    }
+    Err(Failure::said(format!(
+        "{} belongs to user {owner}, and this is user {user}; run the command as the service's user: sudo -u '#{owner}' \
+         outgate …",
+        data_dir.display()
+    )))
+}
+
+/// The writer of the service's notices. Own domains are those of the policies too; a mistake in a rule keeps no
+/// reviewer from deciding, unless it hides whom we may write to.
+pub fn writer(arguments: &Arguments) -> Result<Notices, Failure> {
+    let settings = settings(arguments)?;
+    let own_domains = match config::load_unproven(&settings.file) {
+        Ok(loaded) => loaded.own_domains().to_vec(),
+        Err(mistakes) if settings.own_domains.is_empty() => return Err(Failure::Configuration(mistakes)),
+        Err(_) => settings.own_domains.clone(),
+    };
+    notices(&settings, &own_domains).map_err(Failure::said)
 }
 
 /// The settings alone, with all that is wrong with them.

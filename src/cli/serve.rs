@@ -29,7 +29,11 @@ pub fn run(arguments: &Arguments) -> Result<u8, Failure> {
         let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| said(&error))?;
         let mut hangup = signal(SignalKind::hangup()).map_err(|error| said(&error))?;
         let listener = TcpListener::bind(metrics).await;
-        let listener = listener.map_err(|error| Failure::said(format!("[metrics] cannot listen on {metrics}: {error}")))?;
+        let listener =
+            listener.map_err(|error| Failure::said(format!("[metrics] cannot listen on {metrics}: {error}")))?;
+        if let Ok(address) = listener.local_addr() {
+            tracing::info!(%address, "Metrics and health are served");
+        }
         let house = House::open(loaded, &keys).await.map_err(|error| said(&error))?;
         tokio::spawn(health::serve(listener, recorder, house.gateway().clone(), std::future::pending()));
         for address in house.smtp_addresses() {
@@ -71,4 +75,3 @@ impl health::Ready for Gateway {
         (!self.store().is_healthy()).then_some("the store does not take writes; see the log")
     }
 }
-

@@ -4,6 +4,7 @@
 //! delivery reports. Never: a 250 of our own for what the next hop has not taken, a bounce for what we did
 //! not accept.
 
+pub mod alert;
 pub mod late;
 pub mod notice;
 pub mod outbox;
@@ -44,11 +45,12 @@ pub trait OutboxStore: Send + Sync + 'static {
     /// Items that are due, leased to this process until `until`.
     fn lease(&self, most: usize, until: OffsetDateTime) -> impl Future<Output = Result<Vec<Leased>, StoreDown>> + Send;
 
-    /// Ends an attempt, with reports to be sent, the state the case goes to, and events, all in one commit.
+    /// Ends an attempt, with those for whom it `failed` for good (what a later release is for), reports to be sent, the state the case goes to, and events, all in one commit.
     fn finish(
         &self,
         leased: &Leased,
         attempt: Attempt,
+        failed: &[crate::mail::ForwardPath],
         reports: Vec<OutboxItem>,
         case: Option<State>,
         events: Vec<Event>,

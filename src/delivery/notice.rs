@@ -1,6 +1,8 @@
 //! What a sender is told of a held or returned message: which sentence of which policy, what was found
 //! (masked), what to do now. Built with lettre, sent through the outbox with the null sender.
 
+mod joined;
+
 use crate::{
     mail::{Address, Envelope, ForwardPath, ReversePath, SubmissionId},
     quarantine::{Case, CaseHead, Face, FacedGround, Letter, NoticeWriter},
@@ -37,7 +39,22 @@ impl NoticeWriter for Notices {
         self.write(face, case.head.id, "Not sent", opening)
     }
 
+    fn joined(&self, cases: &[(&CaseHead, &Face)]) -> Option<Letter> {
+        let told = |(_, face): &(&CaseHead, &Face)| face.tell_sender && self.recipient(face).is_some();
+        let cases: Vec<_> = cases.iter().copied().filter(told).collect();
+        let (head, face) = *cases.first()?;
+        if cases.len() == 1 {
+            return self.held(head, face);
+        }
+        let subject = format!("Waiting for review: {} messages", cases.len());
+        let bodies = (joined::plain_body(&cases), html_page(&joined::html_body(&cases)));
+        self.letter(self.recipient(face)?, subject, bodies, &[])
+    }
+
     fn expired(&self, case: &Case, face: &Face) -> Option<Letter> {
+        if !face.tell_sender {
+            return None;
+        }
         let opening = "Your message was not sent. It waited for a reviewer of your organisation, and nobody has decided in \
                        time. Please speak to them, or send it again without what stopped it.";
         self.write(face, case.head.id, "Not sent", opening)
@@ -47,24 +64,49 @@ impl NoticeWriter for Notices {
 impl Notices {
     /// None for machine mail and for senders that are not our own: we never write to strangers about mail
     /// that may carry a forged sender (backscatter).
-    fn write(&self, face: &Face, id: SubmissionId, what: &str, opening: &str) -> Option<Letter> {
+    fn recipient<'a>(&self, face: &'a Face) -> Option<&'a Address> {
         let sender = face.envelope.sender.address.as_ref()?;
-        if face.automatic || !self.own_domains.iter().any(|domain| sender.is_within(domain)) {
-            return None;
+        let ours = self.own_domains.iter().any(|domain| sender.is_within(domain));
+        (ours && !face.automatic).then_some(sender)
+    }
+
+    /// A letter about one case.
+    fn write(&self, face: &Face, id: SubmissionId, what: &str, opening: &str) -> Option<Letter> {
+        let sender = self.recipient(face)?;
+        let subject = one_line(face.subject.expose());
+        let plain = plain_body(face, id, opening, &subject);
+        let html = html_page(&html_body(face, id, opening, &subject));
+        let mut fields = vec![("Outgate-Case", id.to_string())];
+        if let Some(original) = message_id(face.message_id.expose()) {
+            fields.push(("In-Reply-To", original.clone()));
+            fields.push(("References", original));
         }
-        let content = self.message(face, sender, id, what, opening)?;
+        self.letter(sender, format!("{what}: {subject}"), (plain, html), &fields)
+    }
+
+    fn letter(
+        &self,
+        sender: &Address,
+        subject: String,
+        bodies: (String, String),
+        fields: &[(&'static str, String)],
+    ) -> Option<Letter> {
+        let content = self.message(sender, subject, bodies, fields)?;
         let recipients = vec![ForwardPath { address: sender.clone(), parameters: Vec::new() }];
         Some(Letter { envelope: Envelope { sender: ReversePath::default(), recipients }, content })
     }
 
-    fn message(&self, face: &Face, sender: &Address, id: SubmissionId, what: &str, opening: &str) -> Option<Vec<u8>> {
-        let subject = one_line(face.subject.expose());
-        let plain = plain_body(face, id, opening, &subject);
-        let html = html_body(face, id, opening, &subject);
+    fn message(
+        &self,
+        sender: &Address,
+        subject: String,
+        (plain, html): (String, String),
+        fields: &[(&'static str, String)],
+    ) -> Option<Vec<u8>> {
         let mut message = Message::builder()
             .from(mailbox(&self.from)?)
             .to(mailbox(sender)?)
-            .subject(format!("{what}: {subject}"))
+            .subject(subject)
             .message_id(Some(format!("<{}@{}>", SubmissionId::fresh(), self.hostname)))
             .multipart(
                 MultiPart::alternative()
@@ -77,11 +119,8 @@ impl Notices {
         };
         // RFC 3834 5: an automatic answer says so, so that nothing answers it.
         set("Auto-Submitted", "auto-replied".into());
-        set("Outgate-Case", id.to_string());
-        let original = message_id(face.message_id.expose());
-        if let Some(original) = original {
-            set("In-Reply-To", original.clone());
-            set("References", original);
+        for (name, value) in fields {
+            set(name, value.clone());
         }
         Some(message.formatted())
     }
@@ -147,6 +186,10 @@ fn html_body(face: &Face, id: SubmissionId, opening: &str, subject: &str) -> Str
         body.push_str("</p>");
     }
     body.push_str(&format!("<p>Case {id}</p>"));
+    body
+}
+
+fn html_page(body: &str) -> String {
     format!("<!DOCTYPE html><html lang=\"en-GB\"><body>{body}</body></html>")
 }
 
@@ -216,6 +259,7 @@ mod tests {
             trace: String::new().into(),
             automatic: false,
             tell_sender: true,
+            undelivered: Vec::new(),
         }
     }
 
@@ -250,6 +294,53 @@ mod tests {
         let mut nobody = face("sam@ours.example", "x", "y");
         nobody.envelope.sender.address = None;
         assert!(writer.held(&head(), &nobody).is_none());
+    }
+
+    #[test]
+    fn several_holds_are_told_in_one_letter() {
+        let (first, second, third) = (head(), head(), head());
+        let one = face("sam@ours.example", "Start date", "QQ ** ** ** C");
+        let mut other = face("Sam@ours.example", "Second <b>\r\nBcc: x@y", "4000 **** **** 0002");
+        let shown = other.grounds[0].evidence[0].clone();
+        other.grounds[0].evidence = vec![shown.clone(), shown.clone(), shown];
+        let mut untold = face("sam@ours.example", "Hidden subject", "y");
+        untold.tell_sender = false;
+        let letter = notices().joined(&[(&first, &one), (&second, &other), (&third, &untold)]).expect("a letter");
+        assert!(letter.envelope.sender.is_null());
+        assert_eq!(letter.envelope.recipients.len(), 1);
+        let message = mail_parser::MessageParser::default().parse(&letter.content).expect("a message");
+        assert_eq!(message.subject(), Some("Waiting for review: 2 messages"));
+        assert_eq!(message.header_raw("Auto-Submitted").map(str::trim), Some("auto-replied"));
+        assert!(!header_names(&letter.content).contains(&"Bcc".to_string()));
+        let (text, html) = (message.body_text(0).expect("plain"), message.body_html(0).expect("HTML"));
+        for body in [&text, &html] {
+            for wanted in ["Start date", "A-sensitive", "QQ ** ** ** C", &first.id.to_string(), &second.id.to_string()]
+            {
+                assert!(body.contains(wanted), "{wanted} is not in {body}");
+            }
+            assert!(!body.contains("Hidden subject") && !body.contains(&third.id.to_string()), "{body}");
+            assert_eq!(body.matches("4000 **** **** 0002").count(), 2, "evidence is short");
+        }
+        assert!(html.contains("Second &lt;b&gt;") && !html.contains("<b>Bcc"), "{html}");
+    }
+
+    #[test]
+    fn a_joined_letter_of_one_hold_is_the_usual_one_and_of_none_is_none() {
+        let (head, one) = (head(), face("sam@ours.example", "Start date", "x"));
+        let letter = notices().joined(&[(&head, &one)]).expect("a letter");
+        let message = mail_parser::MessageParser::default().parse(&letter.content).expect("a message");
+        assert_eq!(message.subject(), Some("Waiting for review: Start date"));
+        assert!(notices().joined(&[(&head, &face("sam@elsewhere.example", "x", "y"))]).is_none());
+        assert!(notices().joined(&[]).is_none());
+    }
+
+    #[test]
+    fn what_the_sender_may_not_know_of_does_not_come_back_by_the_clock() {
+        let mut untold = face("sam@ours.example", "x", "y");
+        untold.tell_sender = false;
+        let case = Case { head: head(), face: None };
+        assert!(notices().expired(&case, &untold).is_none());
+        assert!(notices().expired(&case, &face("sam@ours.example", "x", "y")).is_some());
     }
 
     /// The header lines of a message, folds joined, names only.

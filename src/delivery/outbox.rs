@@ -3,7 +3,8 @@
 //! In: due items of an `OutboxStore`, leased. Out: each through `Relay::deliver`, and what became of it back into the
 //! store in one commit: tried again, or done, with a report to the sender and the case moved on. An attempt whose
 //! end could not be stored is made again after its lease: for mail that we answered 250 to, twice is better than
-//! never.
+//! never. While the hop cannot be reached no item is tried; the hop itself is asked every few seconds, and once it
+//! answers all that waited for it goes out.
 
 use super::{
     Attempt, Leased, OutboxStore, RecipientOutcome,
@@ -16,7 +17,13 @@ use crate::{
     mail::{ForwardPath, wire::Reply},
     quarantine::{ItemKind, OutboxItem, State},
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use time::OffsetDateTime;
 use tokio::{
     sync::{Notify, watch},
@@ -35,6 +42,8 @@ pub struct Schedule {
     pub give_up: Duration,
     /// How often the store is asked for items that another process put in.
     pub poll: Duration,
+    /// How often a hop that could not be reached is asked whether it answers again.
+    pub ask_hop: Duration,
     /// How long the hop may take for one item's final reply.
     pub answer_within: Duration,
     /// Items in hand at the same time.
@@ -51,6 +60,7 @@ impl Default for Schedule {
             then: minutes(60),
             give_up: minutes(5 * 24 * 60),
             poll: Duration::from_secs(1),
+            ask_hop: Duration::from_secs(5),
             answer_within: minutes(10),
             at_once: 8,
             now: OffsetDateTime::now_utc,
@@ -87,13 +97,15 @@ pub struct Outbox<S> {
     seals: Seals,
     reporter: Reporter,
     schedule: Schedule,
+    /// An attempt did not reach the hop: items wait for it.
+    hop_down: AtomicBool,
     /// Told when this process put something in.
     wake: Arc<Notify>,
 }
 
 impl<S: OutboxStore> Outbox<S> {
     pub fn new(store: S, relay: Relay, seals: Seals, reporter: Reporter, wake: Arc<Notify>) -> Self {
-        Self { store, relay, seals, reporter, schedule: Schedule::default(), wake }
+        Self { store, relay, seals, reporter, schedule: Schedule::default(), hop_down: AtomicBool::new(false), wake }
     }
 
     pub fn with_schedule(self, schedule: Schedule) -> Self {
@@ -105,12 +117,22 @@ impl<S: OutboxStore> Outbox<S> {
         let outbox = Arc::new(self);
         let stop = stopped.wait_for(|stopped| *stopped);
         let mut attempts = JoinSet::new();
+        // At most one; it ends with this function.
+        let mut asking = JoinSet::new();
         tokio::pin!(stop);
         loop {
-            let wait = outbox.start_due(&mut attempts).await;
+            let wait = if outbox.hop_down.load(Ordering::Relaxed) {
+                if asking.is_empty() {
+                    asking.spawn(outbox.clone().await_hop());
+                }
+                outbox.schedule.poll
+            } else {
+                outbox.start_due(&mut attempts).await
+            };
             tokio::select! {
                 _ = &mut stop => break,
                 Some(ended) = attempts.join_next() => note(ended),
+                Some(_) = asking.join_next() => {}
                 () = outbox.wake.notified() => {}
                 () = sleep(wait) => {}
             }
@@ -123,6 +145,20 @@ impl<S: OutboxStore> Outbox<S> {
         if timeout(GRACE, ending).await.is_err() {
             tracing::warn!("attempts of the outbox were cut off; they are made again after the next start");
         }
+    }
+
+    /// Until the hop answers again. At last items are tried even so, or none would ever expire.
+    async fn await_hop(self: Arc<Self>) {
+        tracing::warn!("the outbox waits for the next hop to answer again");
+        let until = Instant::now() + self.schedule.then;
+        while Instant::now() < until {
+            sleep(self.schedule.ask_hop).await;
+            if self.relay.answers().await {
+                tracing::info!("the next hop answers again; what waited for it goes out");
+                break;
+            }
+        }
+        self.hop_down.store(false, Ordering::Relaxed);
     }
 
     /// Starts what is due, and says when to look again.
@@ -164,7 +200,11 @@ impl<S: OutboxStore> Outbox<S> {
         let outgoing = Outgoing::bytes(Arc::from(pass.into_bytes()), content.clone());
         let answer_by = Instant::now() + self.schedule.answer_within;
         let delivery = self.relay.deliver(&item.envelope, outgoing, answer_by);
-        let outcomes = timeout(LONGEST_ATTEMPT, delivery).await.unwrap_or(Err(Unreachable));
+        let outcomes =
+            timeout(LONGEST_ATTEMPT, delivery).await.unwrap_or_else(|_| Ok(untold(&item.envelope.recipients)));
+        if outcomes.is_err() {
+            self.hop_down.store(true, Ordering::Relaxed);
+        }
         item.content = Arc::unwrap_or_clone(content);
         let hop_reports = self.relay.extensions().dsn;
         let ended = self.schedule.conclude(&leased, outcomes, hop_reports, &self.reporter);
@@ -174,8 +214,8 @@ impl<S: OutboxStore> Outbox<S> {
     async fn finish(&self, leased: &Leased, ended: Ended) {
         let mut waits = STORE_AGAIN.into_iter();
         loop {
-            let Ended { attempt, reports, case, events } = ended.clone();
-            let Err(_) = self.store.finish(leased, attempt, reports, case, events).await else { return };
+            let Ended { attempt, failed, reports, case, events } = ended.clone();
+            let Err(_) = self.store.finish(leased, attempt, &failed, reports, case, events).await else { return };
             let item = leased.item.id;
             let Some(wait) = waits.next() else {
                 tracing::error!(%item, "what became of an outbox item could not be stored; it is tried again later");
@@ -184,6 +224,13 @@ impl<S: OutboxStore> Outbox<S> {
             sleep(wait).await;
         }
     }
+}
+
+/// The hop was reached and did not say what became of the item in the longest time that an attempt may take.
+fn untold(recipients: &[ForwardPath]) -> Vec<RecipientOutcome> {
+    let reply = Reply::new(451, (4, 4, 2), "The next mail server did not answer in time");
+    let untold = |recipient: &ForwardPath| RecipientOutcome { recipient: recipient.clone(), reply: reply.clone() };
+    recipients.iter().map(untold).collect()
 }
 
 fn note(ended: Result<(), tokio::task::JoinError>) {
@@ -196,6 +243,7 @@ fn note(ended: Result<(), tokio::task::JoinError>) {
 #[derive(Clone, Debug)]
 struct Ended {
     attempt: Attempt,
+    failed: Vec<ForwardPath>,
     reports: Vec<OutboxItem>,
     case: Option<State>,
     events: Vec<Event>,
@@ -224,7 +272,9 @@ impl Schedule {
             Attempt::Done
         } else {
             let remaining = told.waiting.iter().map(|recipient| (*recipient).clone()).collect();
-            Attempt::Again { at: now + self.wait(leased.attempts), remaining }
+            // What did not reach the hop is due as soon as the hop answers.
+            let wait = outcomes.as_ref().map_or(Duration::ZERO, |_| self.wait(leased.attempts));
+            Attempt::Again { at: now + wait, remaining }
         };
         let case = match item.kind {
             ItemKind::Release if !told.failed.is_empty() => Some(State::DeliveryFailed),
@@ -243,7 +293,8 @@ impl Schedule {
         {
             metrics::counter!("outgate_outbox_recipients_total", "state" => state).increment(count as u64);
         }
-        Ended { attempt, reports: report.into_iter().collect(), case, events }
+        let failed = told.failed.iter().map(|(recipient, ..)| (*recipient).clone()).collect();
+        Ended { attempt, failed, reports: report.into_iter().collect(), case, events }
     }
 }
 
@@ -349,7 +400,7 @@ mod tests {
             let remaining = match &ended.attempt {
                 Attempt::Done => 0,
                 Attempt::Again { at, remaining } => {
-                    assert_eq!(*at - NOW, Duration::from_secs(300));
+                    assert_eq!(*at - NOW, Duration::from_secs(if codes.is_some() { 300 } else { 0 }));
                     remaining.len()
                 }
             };

@@ -1,16 +1,17 @@
 //! Carrying a verdict out, in the order that loses nothing (DESIGN, the walk, 5): what policy demands is durable
 //! before the dot goes upstream; what happened is durable before the client hears of it.
 
-use super::Gateway;
+use super::{Gateway, alert::readers};
 use crate::{
     audit::{Book, Event, What},
+    config::Loaded,
     delivery::{
         late::Late,
         relay::{Outgoing, RelayTransaction, Sent},
     },
     intake::{Answer, RetryBook, RetryKey, Submission},
-    mail::{Message, SubmissionId, edit::Edited, wire::Reply},
-    policy::{Disposition, FactQuery, Mode, Ruleset, Verdict, planned::Made},
+    mail::{Address, Message, SubmissionId, edit::Edited, wire::Reply},
+    policy::{Disposition, FactQuery, Mode, Verdict, planned::Made},
     quarantine::{Case, CaseStore, Letter, NewCase, NoticeWriter},
     store::Entry,
 };
@@ -18,14 +19,21 @@ use std::{collections::HashSet, sync::Arc};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
-/// Individual notices of holds to one sender in an hour; above it they are joined into one.
-const TOLD_AN_HOUR: u64 = 5;
+/// Notices of holds to one sender in an hour; what is above it housekeeping joins into one.
+pub(super) const TOLD_AN_HOUR: u64 = 5;
 
 impl Gateway {
     /// A retry of what was answered before, while that answer may not have been heard.
     pub(super) async fn answered_before(&self, submission: &Submission, answer_by: Instant) -> Option<Answer> {
         match self.late.answer(submission.retry_key, answer_by).await {
-            Some(Late::Answered(reply)) => return Some(Answer::Relayed(reply)),
+            Some(Late::Answered(reply)) => {
+                // Its durable record answers this hand-in too, and no other: the same message sent again on purpose
+                // must arrive again.
+                if reply.is_positive() {
+                    let _ = self.store.answer(submission.retry_key).await;
+                }
+                return Some(Answer::Relayed(reply));
+            }
             Some(_) => return Some(Answer::TryLater),
             None => {}
         }
@@ -39,13 +47,21 @@ impl Gateway {
         }
     }
 
-    /// Whether this is a case's own message that comes back to our door: it carries a valid pass of ours, which names the
-    /// case and is good for these bytes, and goes to nobody whom the case does not name.
-    pub(super) async fn judged_before(&self, submission: &Submission) -> bool {
+    /// Whether this is mail of ours that comes back to our door: it carries a valid pass, which names a case and is good
+    /// for these bytes. A release goes to nobody whom the case does not name; a letter about it (null sender) to our own
+    /// people, the case's sender and the reviewers.
+    pub(super) async fn judged_before(&self, submission: &Submission, loaded: &Loaded) -> bool {
         let Some(case) = submission.passed else { return false };
         let Ok(Case { face: Some(face), .. }) = self.store.open(case).await else { return false };
-        let named: HashSet<String> = face.envelope.recipients.iter().map(|path| path.address.folded()).collect();
-        submission.envelope.recipients.iter().all(|path| named.contains(&path.address.folded()))
+        let mut named: HashSet<String> = face.envelope.recipients.iter().map(|path| path.address.folded()).collect();
+        let is_letter = submission.envelope.sender.is_null();
+        if is_letter {
+            let readers = loaded.settings.reviewers.values().flatten();
+            named.extend(readers.chain(&face.envelope.sender.address).map(Address::folded));
+        }
+        submission.envelope.recipients.iter().map(|path| &path.address).all(|recipient| {
+            named.contains(&recipient.folded()) || (is_letter && loaded.ruleset.house().owns(recipient))
+        })
     }
 
     /// Incoming mail and our own injected mail: not judged, not changed, counted.
@@ -138,12 +154,15 @@ impl Gateway {
     }
 
     /// Durable before the client hears 250.
-    pub(super) async fn hold(&self, submission: Submission, verdict: Verdict, ruleset: &Ruleset) -> Answer {
+    pub(super) async fn hold(&self, submission: Submission, verdict: Verdict, loaded: &Loaded) -> Answer {
         let mut events = self.judged(&submission, &verdict);
-        let case = NewCase::admit(&submission, &verdict, ruleset.expires(&verdict));
+        let mut case = NewCase::admit(&submission, &verdict, loaded.ruleset.expires(&verdict));
         events.push(self.event(&submission, What::Held { category: case.head.category }));
-        let letter = self.letter(&submission, &case).await;
-        let outbox = letter.map(|letter| letter.into_item(submission.id)).into_iter().collect();
+        let letter = self.notices.held(&case.head, &case.face);
+        case.tell_later = letter.is_some() && self.told_enough(&submission).await;
+        let letter = letter.filter(|_| !case.tell_later).map(|letter| letter.into_item(submission.id));
+        let alert = self.alert(&case, loaded).map(|letter| letter.into_alert(submission.id));
+        let outbox = letter.into_iter().chain(alert).collect();
         if self.store.hold(case, outbox, events, submission.retry_key).await.is_err() {
             return self.try_later(&submission, "the store does not answer");
         }
@@ -153,15 +172,23 @@ impl Gateway {
         Answer::Taken
     }
 
-    /// The notice to the sender, unless they have been told often enough within the hour.
-    async fn letter(&self, submission: &Submission, case: &NewCase) -> Option<Letter> {
-        let sender = submission.envelope.sender.address.as_ref()?;
+    /// Whether the sender has heard of holds often enough within the hour. A store that cannot say so will not take
+    /// the hold either.
+    async fn told_enough(&self, submission: &Submission) -> bool {
+        let Some(sender) = &submission.envelope.sender.address else { return false };
         let since = submission.received_at - time::Duration::hours(1);
-        let told = self.store.holds_told(self.store.address_hash(sender), since).await.unwrap_or(0);
-        if told >= TOLD_AN_HOUR {
+        let told = self.store.holds_told(self.store.address_hash(sender), since).await;
+        told.is_ok_and(|told| told >= TOLD_AN_HOUR)
+    }
+
+    /// The letter to those who decide, unless they were written to just now: then housekeeping joins the rest.
+    fn alert(&self, case: &NewCase, loaded: &Loaded) -> Option<Letter> {
+        let readers = readers(loaded, case.head.category, &case.face.envelope);
+        if readers.is_empty() {
             return None;
         }
-        self.notices.held(&case.head, &case.face)
+        let untold = self.alerts.admit(case.head.category)?;
+        self.notices.alert(&case.head, &case.face, &readers, untold)
     }
 
     pub(super) async fn cannot_tell(&self, submission: &Submission, reason: &'static str) -> Answer {
@@ -187,7 +214,7 @@ impl Gateway {
             rules: rules(Mode::Enforce),
             watched: rules(Mode::Watch),
             ruleset: verdict.ruleset.clone(),
-            unread: 0,
+            unread: verdict.unread,
         };
         vec![self.received(submission, false), self.event(submission, judged)]
     }
@@ -248,7 +275,7 @@ fn thread_of(message: &Message) -> (String, FactQuery) {
     (message.header("Message-ID").unwrap_or_default(), FactQuery::of(message))
 }
 
-/// A verdict that an auditor will ask about: something was found, or could not be read.
+/// A verdict that an auditor will ask about: a rule found something.
 fn rests_on_findings(verdict: &Verdict) -> bool {
     verdict.grounds.iter().any(|ground| !ground.findings.is_empty())
 }

@@ -1,6 +1,6 @@
 //! The rooms as one running service: doors open, outbox worked off, rules reloaded, stopped in order.
 
-use super::{Gateway, scan::Pool};
+use super::{Gateway, alert::Alerts, scan::Pool};
 use crate::{
     audit::{Book, Event, What},
     config::{self, Loaded, Settings},
@@ -18,7 +18,7 @@ use crate::{
     store::Store,
 };
 use arc_swap::ArcSwap;
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 use time::OffsetDateTime;
 use tokio::{
     sync::{Notify, watch},
@@ -32,7 +32,6 @@ const DRAIN: Duration = Duration::from_secs(30);
 /// A running gateway.
 pub struct House {
     gateway: Arc<Gateway>,
-    file: PathBuf,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
     smtp: Vec<SocketAddr>,
@@ -71,7 +70,6 @@ impl House {
             listeners.push(bound.map_err(|error| NotStarted(format!("cannot listen on {address}: {error}")))?);
         }
         let bound = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
-        let file = settings.file.clone();
         let ruleset = loaded.ruleset.digest().clone();
         let gateway = Arc::new(Gateway {
             loaded: ArcSwap::from_pointee(loaded),
@@ -80,6 +78,7 @@ impl House {
             notices: notices.clone(),
             late: Arc::new(LateAnswers::default()),
             scanners: Pool::new(std::thread::available_parallelism().map_or(2, usize::from)),
+            alerts: Alerts::default(),
             outbox: Arc::new(Notify::new()),
         });
         let started = [What::Started { version: env!("CARGO_PKG_VERSION").into() }, What::Activated { ruleset }];
@@ -95,7 +94,7 @@ impl House {
             tokio::spawn(outbox.run(stopped.clone())),
             tokio::spawn(super::housekeeping::run(gateway.clone(), stopped)),
         ];
-        Ok(Self { gateway, file, stop, tasks, smtp: bound })
+        Ok(Self { gateway, stop, tasks, smtp: bound })
     }
 
     /// Where the SMTP door listens.
@@ -109,7 +108,10 @@ impl House {
 
     /// Reads the configuration again. The old set stays when the new one is bad.
     pub async fn reload(&self) -> Result<(), Diagnostics> {
-        let loaded = config::load(&self.file)?;
+        let loaded = self.gateway.loaded.load().reload()?;
+        for remark in &loaded.remarks {
+            tracing::warn!("{remark}");
+        }
         let ruleset = loaded.ruleset.digest().clone();
         self.gateway.loaded.store(Arc::new(loaded));
         let what = What::Activated { ruleset };

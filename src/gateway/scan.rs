@@ -5,11 +5,15 @@ use crate::{
     intake::Submission,
     mail::{PartId, Unread, UnreadReason, edit::Transport},
     policy::{
-        Verdict,
+        PlannedEdit, Verdict,
         planned::{self, Made},
     },
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout_at},
@@ -59,7 +63,8 @@ impl Pool {
         Ok(scan)
     }
 
-    /// The copy that leaves, with all edits of the verdict that can be made.
+    /// The copy that leaves, with all edits of the verdict that can be made. A fault of ours, or no end in time, is a
+    /// fault of this message: the rules' fallbacks count.
     pub async fn make(&self, submission: &Submission, verdict: &Verdict) -> Result<Made, Busy> {
         let edits: Vec<_> = verdict.consignments.iter().flat_map(|consignment| consignment.edits.clone()).collect();
         let transport = Transport { smtputf8: submission.envelope.sender.smtputf8() };
@@ -68,14 +73,19 @@ impl Pool {
         }
         let message = submission.message.clone();
         if message.len() <= INLINE {
-            return Ok(planned::make(&message, &edits, transport));
+            return Ok(guarded(&edits, || planned::make(&message, &edits, transport)));
         }
-        let permit = self.permit(Instant::now() + submission.answer_within / 3).await?;
+        let deadline = Instant::now() + SCAN_LIMIT.min(submission.answer_within / 3);
+        let permit = self.permit(deadline).await?;
+        let planned = edits.clone();
         let work = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            planned::make(&message, &edits, transport)
+            guarded(&planned, || planned::make(&message, &planned, transport))
         });
-        work.await.map_err(|_| Busy)
+        match timeout_at(deadline, work).await {
+            Ok(made) => made.map_err(|_| Busy),
+            Err(_) => Ok(Made::nothing(&edits, "it took too long")),
+        }
     }
 
     async fn permit(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, Busy> {
@@ -86,8 +96,26 @@ impl Pool {
     }
 }
 
-
 /// A scan that says: the whole message was not read.
 fn unread(reason: UnreadReason) -> Scan {
     Scan { unread: vec![Unread { part: PartId::new("1"), reason }], ..Scan::default() }
+}
+
+/// A panic in an edit is a fault of this message, which would come again with each of its client's tries.
+fn guarded(edits: &[PlannedEdit], work: impl FnOnce() -> Made) -> Made {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Made::nothing(edits, "a fault of ours"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{mail::Edit, policy::Fallback};
+
+    #[test]
+    fn a_panic_in_an_edit_leaves_it_to_the_rules_fallback() {
+        let hide = PlannedEdit { edit: Edit::HideRecipients, rule: "hide".into(), fallback: Fallback::Hold };
+        let made = guarded(&[hide], || panic!("on purpose"));
+        assert!(made.applied.is_none());
+        assert_eq!(made.worst().map(|unmade| (&*unmade.rule, unmade.fallback)), Some(("hide", Fallback::Hold)));
+    }
 }

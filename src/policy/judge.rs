@@ -25,6 +25,8 @@ pub fn judge(submission: &Submission, scan: &Scan, facts: &Facts, ruleset: &Rule
         almost: Vec::new(),
         consignments: Vec::new(),
         cannot_tell: None,
+        unread: seen.unread_parts(),
+        unanswerable: seen.is_unanswerable(),
         ruleset: ruleset.digest().clone(),
     };
     let mut edits = Vec::new();

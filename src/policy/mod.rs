@@ -161,6 +161,10 @@ pub struct Verdict {
     pub consignments: Vec<Consignment>,
     /// A condition of an enforcing rule could not tell for a fault of the world: 451, with the reason for the log.
     pub cannot_tell: Option<&'static str>,
+    /// Parts that could not be read.
+    pub unread: u32,
+    /// Nobody would read an answer to this message.
+    pub unanswerable: bool,
     /// The digest of the ruleset.
     pub ruleset: Arc<str>,
 }

@@ -33,6 +33,15 @@ pub struct Made {
 }
 
 impl Made {
+    /// None of the edits could be made, for a fault that is ours: each rule's fallback counts.
+    pub fn nothing(planned: &[PlannedEdit], what: &'static str) -> Self {
+        let unmade = planned.iter().map(|planned| {
+            let failure = EditFailure::CheckFailed { kind: planned.edit.kind(), what };
+            Unmade { rule: planned.rule.clone(), fallback: planned.fallback, failure }
+        });
+        Self { applied: None, unmade: unmade.collect() }
+    }
+
     /// The most severe fallback of the edits that could not be made, with its edit.
     pub fn worst(&self) -> Option<&Unmade> {
         self.unmade.iter().max_by_key(|unmade| unmade.fallback)
@@ -79,14 +88,16 @@ impl Verdict {
         let Some(worst) = made.worst() else { return self };
         let disposition = match worst.fallback {
             Fallback::Relay => return self,
-            Fallback::Return => Disposition::Return,
-            Fallback::Hold => Disposition::Hold,
+            // As with any rule that returns: a 550 to a machine, or to nobody, is silent loss.
+            Fallback::Return if !self.unanswerable => Disposition::Return,
+            Fallback::Return | Fallback::Hold => Disposition::Hold,
         };
         for consignment in &mut self.consignments {
             consignment.disposition = consignment.disposition.max(disposition);
         }
         if let Some(ground) = self.grounds.iter_mut().find(|ground| ground.rule == worst.rule) {
             fall_back(ground, worst, disposition);
+            ground.tell_sender = !self.unanswerable;
         }
         self
     }

@@ -199,6 +199,13 @@ impl<'a> Seen<'a> {
         self.scan.unread.iter().chain(self.message().unread()).map(|unread| unread.reason)
     }
 
+    /// How many parts could not be read; one may be so for several reasons.
+    pub fn unread_parts(&self) -> u32 {
+        let parts: HashSet<&PartId> =
+            self.scan.unread.iter().chain(self.message().unread()).map(|unread| &unread.part).collect();
+        u32::try_from(parts.len()).unwrap_or(u32::MAX)
+    }
+
     pub fn is_ambiguous(&self) -> bool {
         !self.scan.ambiguous.is_empty() || !self.message().ambiguous().is_empty()
     }

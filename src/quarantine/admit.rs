@@ -37,8 +37,9 @@ impl NewCase {
             trace: String::from_utf8_lossy(&submission.trace).into_owned().into(),
             automatic: submission.envelope.sender.is_null() || message.is_automatic(),
             tell_sender: holding(verdict).all(|ground| ground.tell_sender),
+            undelivered: Vec::new(),
         };
-        Self { head, face, message: message.read(0..message.len()).into_owned() }
+        Self { head, face, message: message.read(0..message.len()).into_owned(), tell_later: false }
     }
 }
 

@@ -68,13 +68,12 @@ async fn release<S: CaseStore>(store: &S, case: &Case, face: &Face) -> Result<Ou
         Some(applied) => applied.edited.pieces().iter().for_each(|piece| content.extend_from_slice(piece)),
         None => content.extend_from_slice(&message.read(0..message.len())),
     }
-    Ok(OutboxItem {
-        id: SubmissionId::fresh(),
-        case: case.head.id,
-        kind: ItemKind::Release,
-        envelope: face.envelope.clone(),
-        content,
-    })
+    let mut envelope = face.envelope.clone();
+    if case.head.state == State::DeliveryFailed && !face.undelivered.is_empty() {
+        // The others have it, or it is still on its way to them.
+        envelope.recipients.clone_from(&face.undelivered);
+    }
+    Ok(OutboxItem { id: SubmissionId::fresh(), case: case.head.id, kind: ItemKind::Release, envelope, content })
 }
 
 fn told(notice: Option<super::Letter>, case: &Case) -> Vec<OutboxItem> {

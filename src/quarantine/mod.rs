@@ -9,7 +9,7 @@ pub mod decide;
 use crate::{
     audit::Event,
     intake::{RetryKey, StoreDown},
-    mail::{Envelope, SubmissionId},
+    mail::{Envelope, ForwardPath, SubmissionId},
     policy::{Category, Disposition, PlannedEdit},
     sensitive::Sensitive,
 };
@@ -63,6 +63,9 @@ pub struct Face {
     pub automatic: bool,
     /// Whether the rules let the sender be told.
     pub tell_sender: bool,
+    /// Those for whom a release failed for good: another release goes to them alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub undelivered: Vec<ForwardPath>,
 }
 
 /// One ground as the reviewer and the sender read it.
@@ -93,6 +96,8 @@ pub struct NewCase {
     pub face: Face,
     /// The message as it came, to be sealed into the blob store.
     pub message: Vec<u8>,
+    /// The sender was told of enough holds in this hour: this one goes into a later, joined notice.
+    pub tell_later: bool,
 }
 
 /// Something that must be sent. Goes through the durable outbox.
@@ -111,8 +116,11 @@ pub struct OutboxItem {
 #[serde(rename_all = "kebab-case")]
 pub enum ItemKind {
     Release,
+    /// To the sender.
     Notice,
     Report,
+    /// To those who decide.
+    Alert,
 }
 
 /// A letter of ours to one of our own senders.
@@ -124,13 +132,16 @@ pub struct Letter {
 
 impl Letter {
     pub fn into_item(self, case: SubmissionId) -> OutboxItem {
-        OutboxItem {
-            id: SubmissionId::fresh(),
-            case,
-            kind: ItemKind::Notice,
-            envelope: self.envelope,
-            content: self.content,
-        }
+        self.of_kind(ItemKind::Notice, case)
+    }
+
+    /// As what reviewers are told.
+    pub fn into_alert(self, case: SubmissionId) -> OutboxItem {
+        self.of_kind(ItemKind::Alert, case)
+    }
+
+    fn of_kind(self, kind: ItemKind, case: SubmissionId) -> OutboxItem {
+        OutboxItem { id: SubmissionId::fresh(), case, kind, envelope: self.envelope, content: self.content }
     }
 }
 
@@ -141,7 +152,11 @@ pub trait NoticeWriter: Send + Sync {
 
     fn returned(&self, case: &Case, face: &Face) -> Option<Letter>;
 
-    /// Nobody decided in time.
+    /// Several holds of one sender in one notice. Cases of which the sender may not be told are left out; None when
+    /// that leaves none.
+    fn joined(&self, cases: &[(&CaseHead, &Face)]) -> Option<Letter>;
+
+    /// Nobody decided in time. None also where the rules keep the hold from the sender.
     fn expired(&self, case: &Case, face: &Face) -> Option<Letter>;
 }
 

@@ -1,7 +1,7 @@
 //! What a job may do besides writing into the book: the rows of cases and of the outbox. Each act runs inside a
 //! savepoint of its batch, so that one that is refused leaves its neighbours alone.
 
-use super::{retry::KEPT_MICROS, schema::micros};
+use super::{joining, retry::KEPT_MICROS, schema::micros};
 use crate::{
     intake::StoreDown,
     mail::SubmissionId,
@@ -46,7 +46,11 @@ pub(super) enum Act {
         step: Step,
         reports: Vec<ItemRow>,
         state: Option<State>,
+        /// The case's face when it has changed.
+        face: Option<Vec<u8>>,
     },
+    /// What one notice tells a sender of several holds; without an item they are not told at all.
+    Join(JoinedHolds),
     /// At a start: leases of runs that are over.
     FreeLeases,
     /// Rows that are past their time.
@@ -76,6 +80,15 @@ pub(super) struct HeldCase {
     pub outbox: Vec<ItemRow>,
     /// The sender's hash when a notice goes with it.
     pub told: Option<[u8; 32]>,
+    /// The sender's hash when they are to be told of it later.
+    pub untold: Option<[u8; 32]>,
+}
+
+pub(super) struct JoinedHolds {
+    pub sender: [u8; 32],
+    pub cases: Vec<SubmissionId>,
+    /// With the wrapped key that has the item's own number.
+    pub item: Option<(Vec<u8>, ItemRow)>,
 }
 
 /// An outbox item, sealed.
@@ -133,9 +146,18 @@ impl Act {
                 insert_items(db, outbox).await
             }
             Act::Lease { owner, most, until, now } => lease(db, owner, *most, *until, *now).await,
-            Act::Finish { id, case, epoch, step, reports, state } => {
-                finish(db, *id, *case, *epoch, step, reports, *state).await
+            Act::Finish { id, case, epoch, step, reports, state, face } => {
+                let acted = finish(db, *id, *case, *epoch, step, reports, *state).await?;
+                if let Some(face) = face {
+                    sqlx::query("UPDATE cases SET face = ?2 WHERE id = ?1 AND face IS NOT NULL")
+                        .bind(&case.as_bytes()[..])
+                        .bind(face)
+                        .execute(db)
+                        .await?;
+                }
+                Ok(acted)
             }
+            Act::Join(joined) => joining::join(db, joined).await,
             Act::FreeLeases => {
                 sqlx::query("UPDATE outbox SET lease_owner = NULL, lease_until = NULL WHERE lease_until IS NOT NULL")
                     .execute(&mut *db)
@@ -159,7 +181,7 @@ impl Act {
     }
 }
 
-async fn insert_key(db: &mut SqliteConnection, case: SubmissionId, wrapped: &[u8]) -> Result<(), Stop> {
+pub(super) async fn insert_key(db: &mut SqliteConnection, case: SubmissionId, wrapped: &[u8]) -> Result<(), Stop> {
     sqlx::query("INSERT INTO keys (id, wrapped) VALUES (?1, ?2)")
         .bind(&case.as_bytes()[..])
         .bind(wrapped)
@@ -196,16 +218,15 @@ async fn hold(db: &mut SqliteConnection, held: &HeldCase) -> Result<Acted, Stop>
             .await?;
     }
     if let Some(sender) = held.told {
-        sqlx::query("INSERT INTO told (sender, at) VALUES (?1, ?2)")
-            .bind(&sender[..])
-            .bind(super::schema::now())
-            .execute(&mut *db)
-            .await?;
+        joining::note_told(db, &sender).await?;
+    }
+    if let Some(sender) = held.untold {
+        joining::note_untold(db, head.id, &sender).await?;
     }
     insert_items(db, &held.outbox).await
 }
 
-async fn insert_items(db: &mut SqliteConnection, items: &[ItemRow]) -> Result<Acted, Stop> {
+pub(super) async fn insert_items(db: &mut SqliteConnection, items: &[ItemRow]) -> Result<Acted, Stop> {
     for item in items {
         sqlx::query(
             "INSERT INTO outbox (id, case_id, kind, envelope, content, blob, bytes, attempts, due, epoch)
@@ -246,9 +267,9 @@ async fn set_state(db: &mut SqliteConnection, id: SubmissionId, to: State) -> Re
     sqlx::query("UPDATE cases SET state = ?2, epoch = epoch + 1 WHERE id = ?1")
         .bind(&id.as_bytes()[..])
         .bind(word(&to))
-        .execute(db)
+        .execute(&mut *db)
         .await?;
-    Ok(())
+    joining::forget(db, id).await
 }
 
 async fn transition(
@@ -285,6 +306,7 @@ async fn erase(db: &mut SqliteConnection, id: SubmissionId, now: i64) -> Result<
         .fetch_all(&mut *db)
         .await?;
     removable.extend(items);
+    removable.extend(joining::withdraw(db, id).await?);
     // In this order: the items refer to the key. The key is overwritten in its place before its row goes.
     for statement in [
         "DELETE FROM outbox WHERE case_id = ?1",
@@ -343,6 +365,9 @@ async fn finish(
     };
     let Some(row) = touched.fetch_optional(&mut *db).await? else { return Err(Stop::Refused(CaseError::Stale)) };
     let removable = row.try_get::<Option<String>, _>(0)?.into_iter().collect();
+    if let Step::Done = step {
+        joining::done(db, item).await?;
+    }
     insert_items(db, reports).await?;
     if let Some(to) = state
         && let Some((from, _)) = standing(db, case).await?

@@ -6,19 +6,21 @@ use super::{
     facts::Kind,
     off_thread, read_failed,
     retry::Standing,
-    schema::from_micros,
+    schema::{from_micros, micros},
     seal::{CaseKey, What},
 };
 use crate::{
     audit::Event,
     intake::{RetryKey, StoreDown},
     mail::{Address, SubmissionId, wire::Reply},
+    policy::Category,
     quarantine::{
         Case, CaseError, CaseFilter, CaseHead, CaseStore, Erasure, Face, ItemKind, NewCase, OutboxItem, State,
     },
 };
 use sqlx::{Row, sqlite::SqliteRow};
 use std::sync::Arc;
+use time::OffsetDateTime;
 
 /// Sealed contents up to this size stand in their row; larger ones are files.
 const SMALL: usize = 16 << 10;
@@ -112,6 +114,21 @@ pub struct Waiting {
 }
 
 impl Store {
+    /// The cases that wait beyond their time, the longest first, with their desks. Reads an index alone.
+    pub async fn expired(&self, now: OffsetDateTime) -> Result<Vec<(SubmissionId, Category)>, StoreDown> {
+        let rows = sqlx::query(
+            // Named, since SQLite would take the one by state and sort.
+            "SELECT id, category FROM cases INDEXED BY cases_waiting_by_expiry
+             WHERE state = 'waiting' AND expires <= ?1 ORDER BY expires",
+        )
+        .bind(micros(now))
+        .fetch_all(&self.inner.readers)
+        .await
+        .map_err(read_failed)?;
+        let read = |row| Ok((id_at(row, "id")?, parse_word(row.try_get("category")?)?));
+        rows.iter().map(read).collect::<Result<_, _>>().map_err(read_failed)
+    }
+
     /// For the gauges.
     pub async fn waiting(&self) -> Result<Waiting, StoreDown> {
         let row =
@@ -126,18 +143,20 @@ impl Store {
 
 impl Inner {
     fn seal_case(&self, case: NewCase, outbox: &[OutboxItem]) -> Result<HeldCase, StoreDown> {
-        let NewCase { mut head, face, message } = case;
+        let NewCase { mut head, face, message, tell_later } = case;
         head.bytes = message.len() as u64;
         let (key, wrapped) = self.wrapper.fresh(head.id);
         let clear = serde_json::to_vec(&face).expect("a face holds only what JSON can carry");
         let told = outbox.iter().any(|item| item.kind == ItemKind::Notice);
         let sender = face.envelope.sender.address.as_ref();
+        let sender = sender.map(|sender| self.hash(Kind::Address, &sender.folded()));
         Ok(HeldCase {
             face: key.seal(What::Face, &clear),
             message: self.write_blob(&key.pack(What::Message, head.id, &message))?,
             lookup: self.lookup_rows(&face),
             outbox: self.seal_item_rows(&key, outbox)?,
-            told: sender.filter(|_| told).map(|sender| self.hash(Kind::Address, &sender.folded())),
+            told: sender.filter(|_| told),
+            untold: sender.filter(|_| tell_later && !told),
             wrapped,
             head,
         })
@@ -247,7 +266,7 @@ impl Inner {
         })
     }
 
-    async fn case_row(&self, id: SubmissionId) -> Result<SqliteRow, CaseError> {
+    pub(super) async fn case_row(&self, id: SubmissionId) -> Result<SqliteRow, CaseError> {
         sqlx::query(
             "SELECT cases.id, state, category, rules, bytes, received, expires, epoch, face, message, wrapped
              FROM cases LEFT JOIN keys ON keys.id = cases.id WHERE cases.id = ?1",
@@ -260,7 +279,7 @@ impl Inner {
     }
 
     /// The face is None when the case is erased or its key damaged.
-    fn read_case(&self, row: &SqliteRow) -> Result<Case, sqlx::Error> {
+    pub(super) fn read_case(&self, row: &SqliteRow) -> Result<Case, sqlx::Error> {
         let head = CaseHead {
             id: id_at(row, "id")?,
             state: parse_word(row.try_get("state")?)?,

@@ -13,6 +13,7 @@ mod book;
 mod cases;
 mod erasing;
 mod facts;
+mod joining;
 mod outbox;
 mod retry;
 mod schema;
@@ -25,6 +26,7 @@ mod tests;
 
 pub use cases::Waiting;
 pub use facts::AddressHash;
+pub use joining::Untold;
 
 use crate::{
     audit::{Event, chain::canonical},
@@ -69,6 +71,8 @@ struct Inner {
     health: Arc<Health>,
     blobs: blobs::Blobs,
     sealing: Semaphore,
+    /// Held while a case's face is read, changed and written.
+    faces: tokio::sync::Mutex<()>,
     wrapper: Wrapper,
     node_key: CaseKey,
     lookup: KeyedHash,
@@ -178,6 +182,7 @@ impl Store {
             health,
             blobs: blobs::Blobs::open(data_dir)?,
             sealing: Semaphore::new(SEALING),
+            faces: tokio::sync::Mutex::default(),
             wrapper,
             node_key,
             lookup: keys.hasher(Purpose::Lookup),
@@ -227,7 +232,12 @@ impl Store {
 }
 
 impl RetryBook for Store {
+    /// Also the first question of each walk: a store that cannot write down what becomes of a message is down, and
+    /// nothing is sent that nobody could account for.
     async fn answer(&self, key: RetryKey) -> Result<Option<Reply>, StoreDown> {
+        if !self.is_healthy() {
+            return Err(StoreDown);
+        }
         Ok(self.inner.records.answer(key))
     }
 }

@@ -7,14 +7,14 @@ use super::{
     cases::id_at,
     off_thread, read_failed,
     schema::{from_micros, micros, now},
-    seal::What,
+    seal::{CaseKey, What},
 };
 use crate::{
     audit::Event,
     delivery::{Attempt, Leased, OutboxStore},
     intake::StoreDown,
-    mail::{Envelope, SubmissionId},
-    quarantine::{CaseError, OutboxItem, State},
+    mail::{Envelope, ForwardPath, SubmissionId},
+    quarantine::{CaseError, ItemKind, OutboxItem, State},
 };
 use sqlx::{Row, sqlite::SqliteRow};
 use time::OffsetDateTime;
@@ -31,6 +31,7 @@ impl OutboxStore for Store {
         &self,
         leased: &Leased,
         attempt: Attempt,
+        failed: &[ForwardPath],
         reports: Vec<OutboxItem>,
         case: Option<State>,
         events: Vec<Event>,
@@ -39,6 +40,12 @@ impl OutboxStore for Store {
         let key = self.inner.case_key(item.case).await.map_err(|_| StoreDown)?;
         // Erased in the meantime: there is nothing left to finish.
         let Some(key) = key else { return self.refused(item.id) };
+        // One at a time: two releases of a case that end together must both be in its face.
+        let _faces = self.inner.faces.lock().await;
+        let face = match item.kind {
+            ItemKind::Release => self.inner.undelivered(&key, item, &attempt, failed).await?,
+            _ => None,
+        };
         let step = match attempt {
             Attempt::Done => Step::Done,
             Attempt::Again { at, remaining } => {
@@ -51,7 +58,7 @@ impl OutboxStore for Store {
             reports.into_iter().map(|report| OutboxItem { case: item.case, ..report }).collect();
         let reports = self.inner.clone().seal_items(key, reports).await?;
         let files = reports.iter().filter_map(|report| report.blob.clone()).collect();
-        let act = Act::Finish { id: item.id, case: item.case, epoch: leased.epoch, step, reports, state: case };
+        let act = Act::Finish { id: item.id, case: item.case, epoch: leased.epoch, step, reports, state: case, face };
         let outcome = self.inner.submit(events, None, Vec::new(), Some(act)).await;
         match self.inner.tidy(outcome, files).await {
             Ok(_) => Ok(()),
@@ -97,6 +104,34 @@ impl Store {
 }
 
 impl Inner {
+    /// The case's face with those whom its releases have not reached for good. None when nothing changes in it.
+    async fn undelivered(
+        &self,
+        key: &CaseKey,
+        item: &OutboxItem,
+        attempt: &Attempt,
+        failed: &[ForwardPath],
+    ) -> Result<Option<Vec<u8>>, StoreDown> {
+        let row = match self.case_row(item.case).await {
+            Ok(row) => row,
+            Err(CaseError::Down(down)) => return Err(down),
+            // An item without a case.
+            Err(_) => return Ok(None),
+        };
+        // A face that is damaged says so in the log; the item ends all the same.
+        let Some(mut face) = self.read_case(&row).map_err(read_failed)?.face else { return Ok(None) };
+        let waits = |recipient: &ForwardPath| match attempt {
+            Attempt::Again { remaining, .. } => remaining.contains(recipient),
+            Attempt::Done => false,
+        };
+        let before = face.undelivered.clone();
+        let settled = |recipient: &ForwardPath| item.envelope.recipients.contains(recipient) && !waits(recipient);
+        face.undelivered.retain(|recipient| !settled(recipient));
+        face.undelivered.extend_from_slice(failed);
+        let clear = || serde_json::to_vec(&face).expect("a face holds only what JSON can carry");
+        Ok((face.undelivered != before).then(|| key.seal(What::Face, &clear())))
+    }
+
     /// None when it is damaged: it stays leased until its time, and is loud in the log each time.
     fn read_leased(&self, row: &SqliteRow) -> Option<Leased> {
         match self.try_read_leased(row) {

@@ -3,8 +3,8 @@
 use super::world::{HEAD, enforcing, facts, found, ruleset, scan_of, submission, with_user};
 use outgate::{
     detect::Scan,
-    mail::{Certainty, PartId, Unread, UnreadReason, Zone},
-    policy::{Category, Disposition, FactQuery, Fallback, Mode, Tell, explain, is_incoming, judge},
+    mail::{Certainty, PartId, Unread, UnreadReason, Zone, edit::Transport},
+    policy::{Category, Disposition, FactQuery, Fallback, Mode, Tell, Verdict, explain, is_incoming, judge, planned},
 };
 use std::time::{Duration, Instant};
 
@@ -114,6 +114,7 @@ fn what_could_not_be_read_is_never_a_fault_of_the_world() {
     let set = ruleset(&[("unread", &hold)], "", Mode::Enforce);
     let verdict = judge(&submission(US, &[OUT], HELLO), &scan, &facts(Tell::No), &set);
     assert_eq!((verdict.disposition(), verdict.cannot_tell), (Disposition::Hold, None));
+    assert_eq!(verdict.unread, 1);
 }
 
 #[test]
@@ -268,4 +269,36 @@ fn two_hundred_rules_are_judged_quickly() {
     let best = best.min().expect("fifty runs");
     let bound = if cfg!(debug_assertions) { Duration::from_millis(2) } else { Duration::from_micros(50) };
     assert!(best < bound, "{best:?}");
+}
+
+/// A notice that cannot be put into a signed message, by what the rule says then.
+fn fallen_back(sender: &str, head: &str, fallback: &str) -> Verdict {
+    let rule = enforcing(&NOTICE.replace("'relay'", &format!("'{fallback}'")));
+    let set = ruleset(&[("notice", &rule)], TEXT, Mode::Enforce);
+    let message = format!(
+        "From: author@ours.example\nTo: client@elsewhere.example\n{head}Content-Type: multipart/signed; \
+         protocol=\"application/pgp-signature\"; boundary=b\n\n--b\nContent-Type: text/plain\n\nHello.\n--b\n\
+         Content-Type: application/pgp-signature\n\nx\n--b--\n"
+    );
+    let submission = submission(sender, &[OUT], &message);
+    let verdict = judge(&submission, &Scan::default(), &facts(Tell::No), &set);
+    let made = planned::make(&submission.message, &verdict.consignments[0].edits, Transport::default());
+    assert_eq!(made.unmade.len(), 1, "the message is signed");
+    verdict.with_fallbacks(&made)
+}
+
+#[test]
+fn an_edit_that_cannot_be_made_is_told_to_people_and_never_answered_to_machines() {
+    const OUT_OF_OFFICE: &str = "Auto-Submitted: auto-replied\n";
+    for (sender, head, fallback, disposition, told) in [
+        (US, "", "relay", Disposition::Relay, false),
+        (US, "", "return", Disposition::Return, true),
+        (US, "", "hold", Disposition::Hold, true),
+        ("", OUT_OF_OFFICE, "return", Disposition::Hold, false),
+        ("", OUT_OF_OFFICE, "hold", Disposition::Hold, false),
+    ] {
+        let verdict = fallen_back(sender, head, fallback);
+        assert_eq!(verdict.disposition(), disposition, "{sender:?} {fallback}");
+        assert_eq!(verdict.grounds[0].tell_sender, told, "{sender:?} {fallback}");
+    }
 }

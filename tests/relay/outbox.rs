@@ -81,8 +81,9 @@ impl Bench {
             trace: text(""),
             automatic: false,
             tell_sender: true,
+            undelivered: Vec::new(),
         };
-        let case = NewCase { head, face, message: MESSAGE.into() };
+        let case = NewCase { head, face, message: MESSAGE.into(), tell_later: false };
         self.store.hold(case, Vec::new(), Vec::new(), RetryKey([1; 32])).await.unwrap();
         let kind = ItemKind::Release;
         let item = OutboxItem { id: SubmissionId::fresh(), case: id, kind, envelope, content: MESSAGE.to_vec() };
@@ -95,6 +96,7 @@ impl Bench {
     fn work(&self, address: &str, change: impl FnOnce(&mut Schedule)) -> Worker {
         let mut schedule = Schedule { poll: Duration::from_millis(50), ..Schedule::default() };
         schedule.first = vec![Duration::from_millis(100); 50];
+        schedule.ask_hop = Duration::from_millis(100);
         change(&mut schedule);
         let (stop, stopped) = watch::channel(false);
         let wake = Arc::new(Notify::new());

@@ -99,7 +99,9 @@ impl Session {
 
     fn command(&mut self, line: &[u8]) -> Reply {
         match Command::parse(line) {
-            Ok(Command::Ehlo(_)) => Reply::plain(250, "demo.example\nPIPELINING\n8BITMIME\nSMTPUTF8\nENHANCEDSTATUSCODES"),
+            Ok(Command::Ehlo(_)) => {
+                Reply::plain(250, "demo.example\nPIPELINING\n8BITMIME\nSMTPUTF8\nENHANCEDSTATUSCODES")
+            }
             Ok(Command::Data) => {
                 self.data = Some((DataDecoder::new(LineEndings::default()), Vec::new()));
                 Reply::plain(354, "go on")

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     config::{self, Loaded, key_file},
+    console,
     delivery::relay::{Outgoing, Relay, RelaySettings, TlsMode},
     gateway::House,
     mail::{Envelope, ForwardPath, ReversePath, wire::Reply},
@@ -23,7 +24,7 @@ use hop::Hop;
 use messages::MESSAGES;
 use serde_json::json;
 use std::{fs, io::Write, net::SocketAddr, path::Path, time::Duration};
-use tokio::time::Instant;
+use tokio::{net::TcpListener, time::Instant};
 
 /// How long one message may take through the door: generous, since nothing else is waiting.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -38,12 +39,13 @@ pub fn run(arguments: &Arguments, options: &Demo) -> Result<u8, Failure> {
         let loaded = config::load(&file).map_err(Failure::Configuration)?;
         let judging = config::load(&file).map_err(Failure::Configuration)?;
         let settings = &loaded.settings;
-        let keys = key_file::open_or_make(&settings.store.key_file, &settings.data_dir).map_err(|error| said(&error))?;
+        let keys =
+            key_file::open_or_make(&settings.store.key_file, &settings.data_dir).map_err(|error| said(&error))?;
         let house = House::open(loaded, &keys).await.map_err(|error| said(&error))?;
         let door = *house.smtp_addresses().first().ok_or_else(|| Failure::said("the SMTP door is not open"))?;
         let agreed = table(arguments.json, folder.path(), &judging, &house, &hop, door).await?;
         if !options.once {
-            wait(&file, door).await;
+            wait(&file, door, &house).await?;
         }
         house.close().await;
         Ok(if agreed { 0 } else { exit::NO })
@@ -74,7 +76,8 @@ async fn table(
     let client = client.map_err(|error| said(&error))?;
     let mut out = std::io::stdout();
     if !as_json {
-        writeln!(out, "{:<28} {:<8} {:<14} what changed", "message", "verdict", "clauses").map_err(|error| said(&error))?;
+        writeln!(out, "{:<28} {:<8} {:<14} what changed", "message", "verdict", "clauses")
+            .map_err(|error| said(&error))?;
     }
     let mut agreed = true;
     for (name, bytes) in MESSAGES {
@@ -92,7 +95,7 @@ async fn table(
         };
         let arrived = hop.take();
         let expected = judged.verdict.disposition();
-        let as_said = fate == expected && (fate == Disposition::Relay) == !of_message(&arrived, &judged).is_empty();
+        let as_said = fate == expected && (fate == Disposition::Relay) != of_message(&arrived, &judged).is_empty();
         agreed &= as_said;
         let line = if as_json { object(name, fate, &judged, as_said) } else { row(name, fate, &judged, as_said) };
         writeln!(out, "{line}").map_err(|error| said(&error))?;
@@ -117,7 +120,11 @@ async fn hand_in(client: &Relay, judged: &Judged, bytes: &[u8]) -> Result<Reply,
     let outgoing = Outgoing::bytes(Vec::new().into(), bytes.to_vec());
     let outcomes = client.deliver(&envelope, outgoing, Instant::now() + PATIENCE).await;
     let outcomes = outcomes.map_err(|error| Failure::said(error.to_string()))?;
-    outcomes.into_iter().next().map(|outcome| outcome.reply).ok_or_else(|| Failure::said("a message without a recipient"))
+    outcomes
+        .into_iter()
+        .next()
+        .map(|outcome| outcome.reply)
+        .ok_or_else(|| Failure::said("a message without a recipient"))
 }
 
 fn bare(path: &ForwardPath) -> ForwardPath {
@@ -180,12 +187,21 @@ fn object(name: &str, fate: Disposition, judged: &Judged, as_said: bool) -> Stri
     object.to_string()
 }
 
-async fn wait(file: &Path, door: SocketAddr) {
+/// Serves the console until Ctrl-C.
+async fn wait(file: &Path, door: SocketAddr, house: &House) -> Result<(), Failure> {
+    let said = |error: std::io::Error| Failure::said(format!("the console cannot be served: {error}"));
+    let listener = TcpListener::bind("127.0.0.1:0").await.map_err(said)?;
+    let address = listener.local_addr().map_err(said)?;
     eprintln!(
-        "\nThe gateway goes on. Hand mail in at {door}; see what is held with\n  outgate --config {} case list\nEnd it with \
-         Ctrl-C: the folder goes with it.",
+        "\nThe gateway goes on. See what is held, and why, at\n  http://{address}/\n(read only, for anyone on this machine), or \
+         decide with\n  outgate --config {} case list\nHand mail in at {door}. End it with Ctrl-C: the folder goes with it.",
         file.display()
     );
-    // An error here means that the signal cannot be waited for: then the demo ends.
-    let _ = tokio::signal::ctrl_c().await;
+    let console = console::serve(listener, house.gateway().store().clone(), std::future::pending());
+    tokio::select! {
+        served = console => served.map_err(said),
+        // An error here means that the signal cannot be waited for: then the demo ends. A browser's idle connections
+        // are not waited for.
+        _ = tokio::signal::ctrl_c() => Ok(()),
+    }
 }

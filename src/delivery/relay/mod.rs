@@ -146,6 +146,18 @@ impl Relay {
         Ok(outcomes.map(|(recipient, reply)| RecipientOutcome { recipient, reply }).collect())
     }
 
+    /// Whether a session with the hop can be opened now; it is left to the next transaction. For one who asks often:
+    /// a failure is not logged.
+    pub async fn answers(&self) -> bool {
+        match self.pool.try_lease(Want::Any, self.pool.settings.limits.connect).await {
+            Ok(lease) => {
+                lease.give_back();
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
     /// Says good-bye on all idle connections. Transactions in hand go on.
     pub async fn close(&self) {
         self.pool.close().await;

@@ -80,7 +80,8 @@ impl Pool {
         leased.inspect_err(Failure::report)
     }
 
-    async fn try_lease(self: &Arc<Self>, want: Want, connect: Duration) -> Result<Lease, Failure> {
+    /// As `lease`, without a word in the log.
+    pub async fn try_lease(self: &Arc<Self>, want: Want, connect: Duration) -> Result<Lease, Failure> {
         let turn = timeout(self.settings.limits.turn, self.turns.clone().acquire_owned()).await;
         let Ok(Ok(turn)) = turn else { return Err(Failure::Busy) };
         let lease = |connection, used| Lease { connection, used, pool: self.clone(), _turn: turn };

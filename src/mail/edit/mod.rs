@@ -134,6 +134,14 @@ pub enum EditFailure {
     Invalid { kind: &'static str, what: &'static str },
 }
 
+/// A message in doubt that the independent parser may not be asked about is the message's fault, not the edit's.
+fn check_failed(message: &Message, kind: &'static str, what: &'static str) -> EditFailure {
+    match message.ambiguous().first() {
+        Some(doubt) if what == verify::NOT_ASKED => EditFailure::Ambiguous { kind, class: doubt.class },
+        _ => EditFailure::CheckFailed { kind, what },
+    }
+}
+
 impl EditFailure {
     /// The kind of the edit that could not be made.
     pub fn kind(&self) -> &'static str {
@@ -165,7 +173,7 @@ pub fn apply(message: &Message, edits: &[Edit], transport: Transport) -> Result<
         let intended = verify::Intended { splices, parts, fields: plan.count(), promises };
         let pieces = edited.pieces();
         let pieces: Vec<&[u8]> = pieces.iter().map(|piece| &**piece).collect();
-        intended.check(message, &pieces).map_err(|what| EditFailure::CheckFailed { kind, what })?;
+        intended.check(message, &pieces).map_err(|what| check_failed(message, kind, what))?;
     }
     Ok(Applied { edited, changes, skipped })
 }

@@ -13,6 +13,9 @@ use super::splice::{Splice, Splices};
 use crate::mail::{Message, Part, TransferEncoding, check};
 use std::ops::Range;
 
+/// The independent parser is not asked beyond the limits within which it is safe.
+pub(super) const NOT_ASKED: &str = "a message that the independent parser does not read";
+
 /// Above this size the parsers look at the skeleton.
 const WHOLE: usize = 32 * 1024;
 /// Of an untouched leaf at least this is kept at each end.
@@ -257,7 +260,7 @@ impl Comparison<'_> {
             // Beyond the limits within which it is asked, or too much for it. A header edit does without: what it
             // changed has been read back above.
             let header_only = self.intended.parts.is_empty();
-            return if header_only { Ok(()) } else { Err("a message that the independent parser does not read") };
+            return if header_only { Ok(()) } else { Err(NOT_ASKED) };
         };
         let new = independent_tree(after).ok_or("the independent parser sees no message")?;
         let same = old.len() == new.len()

@@ -89,7 +89,7 @@ async fn tamper(db: &mut SqliteConnection, dice: &mut Dice, links: usize) -> Str
     let column = COLUMNS[dice.below(COLUMNS.len())];
     let other = 1 + (number + dice.below(links - 1)) % links;
     let (sql, said) = match dice.below(7) {
-        0 | 1 | 2 => {
+        0..=2 => {
             let bytes: Vec<u8> =
                 sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT {column} FROM link WHERE number = {number}")))
                     .fetch_one(&mut *db)

@@ -11,6 +11,7 @@ async fn a_failed_write_ends_writing_until_a_restart() {
     db.execute("ALTER TABLE link RENAME TO gone").await.unwrap();
     assert_eq!(bench.store.record(vec![event()], None).await, Err(StoreDown));
     assert!(!bench.store.is_healthy());
+    assert_eq!(bench.store.answer(RetryKey([1; 32])).await, Err(StoreDown), "no message begins its walk");
     db.execute("ALTER TABLE gone RENAME TO link").await.unwrap();
     assert_eq!(bench.store.record(vec![event()], None).await, Err(StoreDown), "not before a restart");
     assert_eq!(bench.store.hold(new_case(), Vec::new(), Vec::new(), RetryKey([1; 32])).await, Err(StoreDown));

@@ -4,6 +4,7 @@ mod book;
 mod cases;
 mod erase;
 mod faults;
+mod joining;
 mod measure;
 mod outbox;
 mod retry;
@@ -123,8 +124,10 @@ pub(super) fn new_case() -> NewCase {
             trace: Sensitive::new("Received: from canary-host\r\n".into()),
             automatic: false,
             tell_sender: true,
+            undelivered: Vec::new(),
         },
         message: BODY.into(),
+        tell_later: false,
     }
 }
 

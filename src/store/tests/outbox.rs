@@ -19,7 +19,7 @@ async fn an_item_is_leased_to_one_and_gone_when_done() {
     assert_eq!(leased.item.envelope, envelope());
     assert!(bench.store.lease(10, soon()).await.unwrap().is_empty());
     assert!(bench.store.next_due().await.unwrap().unwrap() > OffsetDateTime::now_utc());
-    bench.store.finish(&leased, Attempt::Done, Vec::new(), None, vec![event()]).await.unwrap();
+    bench.store.finish(&leased, Attempt::Done, &[], Vec::new(), None, vec![event()]).await.unwrap();
     assert_eq!(bench.store.next_due().await.unwrap(), None);
 }
 
@@ -31,7 +31,7 @@ async fn an_item_is_tried_again_with_those_that_remain() {
     let remaining = vec![leased.item.envelope.recipients[1].clone()];
     let again = Attempt::Again { at: OffsetDateTime::now_utc(), remaining: remaining.clone() };
     let report = item(SubmissionId::fresh(), ItemKind::Report, b"a report");
-    bench.store.finish(&leased, again, vec![report], None, Vec::new()).await.unwrap();
+    bench.store.finish(&leased, again, &[], vec![report], None, Vec::new()).await.unwrap();
     let mut items = bench.store.lease(10, soon()).await.unwrap();
     items.sort_by_key(|leased| leased.item.kind == ItemKind::Report);
     assert_eq!(items.len(), 2);
@@ -47,9 +47,9 @@ async fn a_late_finish_is_refused() {
     let first = bench.store.lease(1, OffsetDateTime::now_utc()).await.unwrap().remove(0);
     let second = bench.store.lease(1, soon()).await.unwrap().remove(0);
     assert_eq!((first.epoch, second.epoch), (1, 2));
-    assert_eq!(bench.store.finish(&first, Attempt::Done, Vec::new(), None, vec![event()]).await, Err(StoreDown));
+    assert_eq!(bench.store.finish(&first, Attempt::Done, &[], Vec::new(), None, vec![event()]).await, Err(StoreDown));
     assert_eq!(bench.count("SELECT count(*) FROM outbox").await, 1);
-    bench.store.finish(&second, Attempt::Done, Vec::new(), None, Vec::new()).await.unwrap();
+    bench.store.finish(&second, Attempt::Done, &[], Vec::new(), None, Vec::new()).await.unwrap();
     assert!(bench.store.is_healthy());
 }
 
@@ -72,10 +72,10 @@ async fn a_finish_moves_its_case() {
         let case = new_case();
         let id = case.head.id;
         bench.store.hold(case, Vec::new(), Vec::new(), RetryKey([1; 32])).await.unwrap();
-        let release = item(id, ItemKind::Release, &vec![b'x'; 100]);
+        let release = item(id, ItemKind::Release, &[b'x'; 100]);
         bench.store.transition(id, 0, State::Released, vec![release], Vec::new()).await.unwrap();
         let leased = bench.store.lease(1, soon()).await.unwrap().remove(0);
-        bench.store.finish(&leased, Attempt::Done, Vec::new(), Some(outcome), vec![event()]).await.unwrap();
+        bench.store.finish(&leased, Attempt::Done, &[], Vec::new(), Some(outcome), vec![event()]).await.unwrap();
         let case = open(&bench.store, id).await;
         assert_eq!((case.head.state, case.head.epoch), (outcome, 2));
         if let Some(next) = next {
@@ -93,7 +93,7 @@ async fn items_without_a_case_have_a_key_of_their_own() {
     let bench = bench.reopen().await;
     let leased = bench.store.lease(1, soon()).await.unwrap().remove(0);
     assert_eq!(leased.item.content, b"canary-alert");
-    bench.store.finish(&leased, Attempt::Done, Vec::new(), Some(State::Delivered), Vec::new()).await.unwrap();
+    bench.store.finish(&leased, Attempt::Done, &[], Vec::new(), Some(State::Delivered), Vec::new()).await.unwrap();
     assert_eq!(bench.count("SELECT count(*) FROM keys").await, keys_before);
 }
 
@@ -104,6 +104,6 @@ async fn an_attempt_on_an_erased_case_ends_in_nothing() {
     let leased = bench.store.lease(1, soon()).await.unwrap().remove(0);
     bench.store.erase(id, Vec::new()).await.unwrap();
     let again = Attempt::Again { at: soon(), remaining: Vec::new() };
-    assert_eq!(bench.store.finish(&leased, again, Vec::new(), None, Vec::new()).await, Err(StoreDown));
+    assert_eq!(bench.store.finish(&leased, again, &[], Vec::new(), None, Vec::new()).await, Err(StoreDown));
     assert_eq!(bench.store.next_due().await.unwrap(), None);
 }

@@ -1,0 +1,29 @@
+//! Real clients before outgate and real servers before and behind it, each in a folder of its own, on loopback.
+//!
+//! Needs what `scripts/test-servers` installs (root on Debian); without it these tests fail and say so. Each story prints
+//! one line with its figures (`cargo test --test servers -- --nocapture`).
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on fails; its figures are printed")]
+
+#[path = "servers/client.rs"]
+mod client;
+#[path = "servers/gate.rs"]
+mod gate;
+#[path = "servers/group.rs"]
+mod group;
+#[path = "servers/hops.rs"]
+mod hops;
+#[path = "servers/postfix.rs"]
+mod postfix;
+#[path = "servers/sink.rs"]
+mod sink;
+#[path = "servers/tap.rs"]
+mod tap;
+
+#[path = "servers/clients.rs"]
+mod clients;
+#[path = "servers/extensions.rs"]
+mod extensions;
+#[path = "servers/in_front.rs"]
+mod in_front;
+#[path = "servers/smuggling.rs"]
+mod smuggling;

@@ -1,0 +1,46 @@
+//! The gateway's stories: the real binary between a client and a next hop of our own.
+//!
+//! Each file in `tests/stories/` is named after what it tells. Longer forms, by environment variable:
+//!
+//! * `OUTGATE_KILLS=200`: so many kill -9 under load (without it: 12);
+//! * `OUTGATE_INCOMING=1000`: so many incoming messages (without it: 200);
+//! * `OUTGATE_CORPORA=DIR`: every message in `DIR/mail` goes through the gateway (without it: the fixtures);
+//! * `OUTGATE_BIN=FILE`: another build of the binary, such as the release build;
+//! * `OUTGATE_SHOW_LOG=1`: the gateway's log of a story that failed.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that cannot go on fails, and each prints its figure"
+)]
+
+mod support;
+
+#[path = "stories/bad_configuration_keeps_the_old_set.rs"]
+mod bad_configuration_keeps_the_old_set;
+#[path = "stories/erased_is_gone.rs"]
+mod erased_is_gone;
+#[path = "stories/held_and_told.rs"]
+mod held_and_told;
+#[path = "stories/incoming_passes_untouched.rs"]
+mod incoming_passes_untouched;
+#[path = "stories/killed_under_load.rs"]
+mod killed_under_load;
+#[path = "stories/next_hop_down.rs"]
+mod next_hop_down;
+#[path = "stories/nothing_personal_is_shown.rs"]
+mod nothing_personal_is_shown;
+#[path = "stories/our_own_mail.rs"]
+mod our_own_mail;
+#[path = "stories/seed_rules_at_the_door.rs"]
+mod seed_rules_at_the_door;
+#[path = "stories/sent_twice_on_purpose.rs"]
+mod sent_twice_on_purpose;
+#[path = "stories/several_policies_at_once.rs"]
+mod several_policies_at_once;
+#[path = "stories/stopped_under_load.rs"]
+mod stopped_under_load;
+#[path = "stories/untouched_is_identical.rs"]
+mod untouched_is_identical;
+#[path = "stories/watched_and_not_changed.rs"]
+mod watched_and_not_changed;

@@ -1,0 +1,274 @@
+//! The gateway: the real binary, on a configuration and a data folder of its own.
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use std::{
+    env, fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// A debug build that proves all its rules on a busy machine takes its time.
+const STARTS_WITHIN: Duration = Duration::from_secs(60);
+
+/// What a story wants to be different from the baseline.
+pub struct Setup {
+    pub policies: &'static [&'static str],
+    /// Lines at the top of the file.
+    pub top: &'static str,
+    pub answer_within: &'static str,
+    /// What is logged.
+    pub log: &'static str,
+    /// Further files, by their path in the configuration's folder.
+    pub files: Vec<(&'static str, String)>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self { policies: &["policies/baseline"], top: "", answer_within: "90 s", log: "info", files: Vec::new() }
+    }
+}
+
+/// A running gateway. It ends when this is dropped.
+pub struct Gateway {
+    folder: tempfile::TempDir,
+    process: Mutex<Process>,
+    log: Arc<Mutex<String>>,
+    log_level: &'static str,
+}
+
+#[derive(Default)]
+struct Process {
+    child: Option<Child>,
+    door: Option<SocketAddr>,
+    health: Option<SocketAddr>,
+}
+
+impl Gateway {
+    /// The baseline policy, in force.
+    pub fn start(hop: SocketAddr) -> Self {
+        Self::with(hop, Setup::default())
+    }
+
+    pub fn with(hop: SocketAddr, setup: Setup) -> Self {
+        let folder = tempfile::Builder::new().prefix("outgate-story-").tempdir().expect("a temporary folder");
+        let gateway = Self { folder, process: Mutex::default(), log: Arc::default(), log_level: setup.log };
+        gateway.configure(hop, &setup);
+        gateway.launch();
+        gateway
+    }
+
+    /// Writes the configuration; a running gateway takes it at its next start or SIGHUP.
+    pub fn configure(&self, hop: SocketAddr, setup: &Setup) {
+        let text = format!(
+            "policy = {:?}\n{}\nhostname = \"gate.ours.example\"\ndata-dir = \"data\"\n\n[smtp]\nlisten = \
+             [\"127.0.0.1:0\"]\n\n[[smtp.peer]]\nnetworks = [\"127.0.0.0/8\"]\nanswer-within = \"{}\"\n\n[next-hop]\n\
+             address = \"{hop}\"\ntls = \"none\"\n\n[metrics]\nlisten = \"127.0.0.1:0\"\n",
+            setup.policies, setup.top, setup.answer_within
+        );
+        self.write("outgate.toml", &text);
+        for (path, text) in &setup.files {
+            self.write(path, text);
+        }
+    }
+
+    pub fn write(&self, path: &str, text: &str) {
+        let path = self.folder.path().join(path);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder can be made");
+        fs::write(path, text).expect("a file can be written");
+    }
+
+    /// Starts it and waits until its door is open.
+    pub fn launch(&self) {
+        let mut process = self.process();
+        assert!(process.child.is_none(), "it runs already");
+        let mut child = Command::new(binary())
+            .args(["serve", "--config"])
+            .arg(self.config())
+            .env("OUTGATE_LOG", self.log_level)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let lines = BufReader::new(child.stderr.take().expect("stderr is a pipe"));
+        let from = lock(&self.log).len();
+        let log = self.log.clone();
+        thread::spawn(move || {
+            for line in lines.lines().map_while(Result::ok) {
+                let mut log = lock(&log);
+                log.push_str(&line);
+                log.push('\n');
+            }
+        });
+        process.child = Some(child);
+        let said = |what: &str| self.address_in_log(from, what);
+        let until = Instant::now() + STARTS_WITHIN;
+        loop {
+            (process.door, process.health) = (said("The SMTP door is open"), said("Metrics and health are served"));
+            if process.door.is_some() {
+                return;
+            }
+            let ended = process.child.as_mut().is_some_and(|child| child.try_wait().is_ok_and(|ended| ended.is_some()));
+            assert!(!ended && Instant::now() < until, "the gateway did not start:\n{}", self.log());
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn address_in_log(&self, from: usize, what: &str) -> Option<SocketAddr> {
+        let log = lock(&self.log);
+        let line = log[from..].lines().find(|line| line.contains(what))?;
+        line.split_once("address=")?.1.split_whitespace().next()?.parse().ok()
+    }
+
+    /// Where it takes mail, since its last start.
+    pub fn door(&self) -> SocketAddr {
+        self.process().door.expect("the door is open")
+    }
+
+    /// An HTTP request to its health port: status line and body.
+    pub fn health(&self, path: &str) -> String {
+        let address = self.process().health.expect("health is served");
+        let mut stream = TcpStream::connect(address).expect("health answers");
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("a request");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        answer
+    }
+
+    /// kill -9.
+    pub fn kill(&self) {
+        if let Some(mut child) = self.process().child.take() {
+            child.kill().expect("it is ours to kill");
+            child.wait().expect("it is our child");
+        }
+    }
+
+    /// SIGTERM; how it ended, and how long that took.
+    pub fn terminate(&self) -> (ExitStatus, Duration) {
+        self.signal(Signal::TERM);
+        let asked = Instant::now();
+        let mut child = self.process().child.take().expect("it runs");
+        let until = asked + Duration::from_secs(60);
+        loop {
+            if let Some(status) = child.try_wait().expect("it is our child") {
+                return (status, asked.elapsed());
+            }
+            if Instant::now() > until {
+                let _ = child.kill();
+                let _ = child.wait();
+                panic!("it did not stop:\n{}", self.log());
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    pub fn restart(&self) {
+        let (status, _) = self.terminate();
+        assert!(status.success(), "{status}\n{}", self.log());
+        self.launch();
+    }
+
+    /// SIGHUP, and what the log says of it.
+    pub fn reload(&self) -> String {
+        let from = lock(&self.log).len();
+        self.signal(Signal::HUP);
+        super::wait_for("the reload in the log", STARTS_WITHIN, || {
+            let log = self.log()[from..].to_string();
+            // The mistakes stand behind the sentence, in lines of their own.
+            let mistakes =
+                log.split_once("the old one stays active\n").is_some_and(|(_, behind)| behind.contains('\n'));
+            let done = mistakes || log.contains("was read again");
+            done.then_some(log)
+        })
+    }
+
+    fn signal(&self, signal: Signal) {
+        let process = self.process();
+        let child = process.child.as_ref().expect("it runs");
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a process number");
+        kill_process(pid, signal).expect("it is our child");
+    }
+
+    /// A command of the same binary on the same configuration.
+    pub fn command(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(binary());
+        command.args(arguments).arg("--config").arg(self.config()).stdin(Stdio::null());
+        command.output().expect("the binary starts")
+    }
+
+    /// A command that must succeed; what it wrote to stdout.
+    pub fn done(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {}\n{said}", output.status);
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    /// The cases, as `case list --json` gives them.
+    pub fn cases(&self) -> Vec<Value> {
+        let text = self.done(&["case", "list", "--json", "--limit", "1000000"]);
+        text.lines().map(|line| serde_json::from_str(line).expect("an object a line")).collect()
+    }
+
+    /// The one case whose subject this is.
+    pub fn case(&self, subject: &str) -> Value {
+        let mut cases = self.cases();
+        cases.retain(|case| case["subject"] == subject);
+        assert_eq!(cases.len(), 1, "cases with the subject {subject}");
+        cases.remove(0)
+    }
+
+    /// Waits until a case is in this state.
+    pub fn becomes(&self, id: &str, state: &str) {
+        super::wait_for(&format!("the case to become {state}"), Duration::from_secs(40), || {
+            thread::sleep(Duration::from_millis(200));
+            self.cases().iter().any(|case| case["id"] == id && case["state"] == state).then_some(())
+        });
+    }
+
+    pub fn log(&self) -> String {
+        lock(&self.log).clone()
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder.path().join("outgate.toml")
+    }
+
+    fn process(&self) -> MutexGuard<'_, Process> {
+        lock(&self.process)
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.process().child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if thread::panicking() && env::var_os("OUTGATE_SHOW_LOG").is_some() {
+            eprintln!("the gateway's log:\n{}", self.log());
+        }
+    }
+}
+
+fn binary() -> PathBuf {
+    env::var_os("OUTGATE_BIN").map_or_else(|| env!("CARGO_BIN_EXE_outgate").into(), PathBuf::from)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
