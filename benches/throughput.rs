@@ -6,7 +6,7 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::print_stdout, reason = "a bench that cannot go on fails")]
 
-use criterion::{Criterion, black_box};
+use criterion::Criterion;
 use outgate::{
     config::{self, Loaded},
     detect::Scan,
@@ -20,6 +20,7 @@ use sha2::{Digest, Sha256};
 use std::{
     cell::Cell,
     fs,
+    hint::black_box,
     net::{Ipv4Addr, SocketAddr},
     path::Path,
     time::{Duration, Instant},
