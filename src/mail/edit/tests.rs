@@ -195,7 +195,7 @@ fn golden_messages() {
                 }
                 let expected = fs::read(folder().join(format!("{name}.expected.eml"))).unwrap_or_default();
                 if applied.bytes() != expected {
-                    fs::write(folder().join(format!("{name}.actual.eml")), &applied.bytes()).unwrap();
+                    fs::write(folder().join(format!("{name}.actual.eml")), applied.bytes()).unwrap();
                     wrong.push(format!("{name}: see {name}.actual.eml"));
                 }
                 wrong.extend(sound(&input, &applied.bytes(), name));
