@@ -143,6 +143,8 @@ impl Reader {
         });
         let mut recipients: Vec<&str> = self.recipients.iter().map(String::as_str).collect();
         let key = self.seals.retry_key(&self.sender, &mut recipients, &content[trace_end..], &self.peer);
+        // It waits for the next hop in this room: what it does not fill is given back.
+        content.shrink_to_fit();
         Ok(Read { message: Message::parse(content), trace_end, passed, key: RetryKey(key) })
     }
 }

@@ -82,6 +82,9 @@ fn widest(peer: &Peer, bytes: usize) -> usize {
     }
 }
 
+/// Room below which growing means doubling.
+const DOUBLES: usize = 256 << 10;
+
 /// Makes room for `coming` bytes more: nothing grows that is not reserved.
 fn make_room(content: &mut Vec<u8>, coming: usize, most: u64, reservation: &mut Reservation) -> Result<(), Unfit> {
     let needed = content.len() + coming;
@@ -90,7 +93,9 @@ fn make_room(content: &mut Vec<u8>, coming: usize, most: u64, reservation: &mut 
     }
     // Never much more than the largest message.
     let largest = most as usize + THROWN_AWAY;
-    let room = needed.max(2 * content.capacity()).max(reservation.bytes() as usize).min(largest.max(needed));
+    // A small message doubles its room; a large one would keep too much that it never fills, and moves cheaply.
+    let grown = if content.capacity() < DOUBLES { 2 * content.capacity() } else { content.capacity() / 4 * 5 };
+    let room = needed.max(grown).max(reservation.bytes() as usize).min(largest.max(needed));
     if !reservation.grow_to(room as u64) {
         return Err(Unfit::NoMemory);
     }
