@@ -5,13 +5,36 @@ use crate::{
     config::{self, key_file},
     gateway::{Gateway, House},
 };
-use std::io::IsTerminal;
+use std::{io::IsTerminal, os::unix::process::CommandExt, process::Command};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
 };
 
+/// glibc raises its threshold for giving freed blocks back to the system with the largest block it saw, and then keeps what
+/// large messages left behind: 196 MB instead of 82 MB at 200 connections of office mail. Fixed by this variable
+/// (mallopt(3)), which must be there when the process begins.
+const GIVE_BACK: (&str, &str) = ("MALLOC_MMAP_THRESHOLD_", "262144");
+
+/// Begins again, as the same process, with the variable set. Where that cannot be done the service runs without.
+fn give_memory_back() {
+    if std::env::var_os(GIVE_BACK.0).is_some() {
+        return;
+    }
+    let mut arguments = std::env::args_os();
+    // By its own name, so that the process is still called outgate.
+    let Ok(program) = std::env::current_exe() else { return };
+    let mut again = Command::new(program);
+    if let Some(name) = arguments.next() {
+        again.arg0(name);
+    }
+    // Comes back only when it failed.
+    let error = again.args(arguments).env(GIVE_BACK.0, GIVE_BACK.1).exec();
+    eprintln!("large messages will leave more memory behind: {error}");
+}
+
 pub fn run(arguments: &Arguments) -> Result<u8, Failure> {
+    give_memory_back();
     let loaded = config::load(&opening::file(arguments)?).map_err(Failure::Configuration)?;
     log(arguments.json);
     for remark in &loaded.remarks {
