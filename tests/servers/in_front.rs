@@ -2,8 +2,9 @@
 
 use super::{
     client::{Client, Reply, letter},
-    gate::{Gate, HELD, NOTICE, RETURNED, snippet},
+    gate::{Gate, HELD, NOTICE, RETURNED},
     group::{eventually, free_port},
+    how_to::snippet,
     postfix::Postfix,
     sink::Sink,
 };
@@ -35,7 +36,7 @@ impl Chain {
         let world = Sink::listen();
         let behind = Postfix::relaying_to(world.port);
         let gate = Gate::before(behind.port);
-        let main = snippet("smarthost main.cf").replace("10035", &gate.port.to_string()) + main;
+        let main = snippet("postfix", "smarthost main.cf").replace("10035", &gate.port.to_string()) + main;
         Self { front: Postfix::with(&main, ""), gate, behind, world }
     }
 
@@ -137,7 +138,7 @@ fn a_bounce_from_a_host_of_ours_is_not_lost() {
 fn many_recipients_are_judged_as_one_message() {
     let world = Sink::listen();
     let gate = Gate::before(world.port);
-    let main = snippet("smarthost main.cf").replace("10035", &gate.port.to_string());
+    let main = snippet("postfix", "smarthost main.cf").replace("10035", &gate.port.to_string());
     let front = Postfix::with(&main, "");
     let recipients: Vec<String> =
         (0..120).map(|number| format!("<client{number}@elsewhere{number}.example>")).collect();
@@ -160,16 +161,16 @@ fn many_recipients_are_judged_as_one_message() {
 fn filtered(main: &str, options: &str) -> (Postfix, Gate, Sink) {
     let world = Sink::listen();
     let again = free_port();
-    let gate = Gate::with(&snippet("filter outgate.toml").replace("10036", &again.to_string()));
+    let gate = Gate::with(&snippet("postfix", "filter outgate.toml").replace("10036", &again.to_string()));
     let place = |text: &str| text.replace("10035", &gate.port.to_string()).replace("10036", &again.to_string());
     let main = place(main) + &format!("relayhost = [127.0.0.1]:{}\n", world.port);
-    let master = place(options) + &place(&snippet("content filter master.cf"));
+    let master = place(options) + &place(&snippet("postfix", "content filter master.cf"));
     (Postfix::with(&main, &master), gate, world)
 }
 
 #[test]
 fn content_filter() {
-    let (postfix, gate, world) = filtered(&snippet("content filter main.cf"), "");
+    let (postfix, gate, world) = filtered(&snippet("postfix", "content filter main.cf"), "");
     for (mark, text) in [("relayed", PLAIN), ("held", HELD), ("returned", RETURNED)] {
         assert_eq!(hand_in(postfix.port, mark, text).code, 250);
     }
@@ -185,7 +186,7 @@ fn content_filter() {
 
 #[test]
 fn proxy_filter() {
-    let (postfix, mut gate, world) = filtered("", &snippet("proxy filter master.cf"));
+    let (postfix, mut gate, world) = filtered("", &snippet("postfix", "proxy filter master.cf"));
     let reply = hand_in(postfix.port, "relayed", PLAIN);
     assert_eq!(reply.code, 250, "{reply:?}");
     assert!(world.expect("Subject: relayed", 30).contains(NOTICE));
@@ -217,7 +218,7 @@ fn proxy_filter() {
 #[test]
 fn taken_out_again() {
     let mut chain = Chain::smarthost("");
-    let (filtering, mut gate, world) = filtered(&snippet("content filter main.cf"), "");
+    let (filtering, mut gate, world) = filtered(&snippet("postfix", "content filter main.cf"), "");
     chain.gate.kill();
     gate.kill();
     for postfix in [&chain.front, &filtering] {
@@ -226,7 +227,7 @@ fn taken_out_again() {
         assert_eq!(postfix.queued(), 1);
     }
     assert_eq!(delivered(&chain.world, "left-over") + delivered(&world, "left-over"), 0);
-    let placed = |name: &str, gate: &Gate| snippet(name).replace("10035", &gate.port.to_string());
+    let placed = |name: &str, gate: &Gate| snippet("postfix", name).replace("10035", &gate.port.to_string());
     let relayhost = format!("relayhost = [127.0.0.1]:{}\n", chain.behind.port);
     chain.front.reconfigure(&placed("smarthost main.cf", &chain.gate), &relayhost, false);
     filtering.reconfigure(&placed("content filter main.cf", &gate), "", true);
