@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     audit::{Event, What},
-    intake::{NextHop, smtp::Seals},
+    intake::{NextHop, Seals},
     mail::{ForwardPath, wire::Reply},
     quarantine::{ItemKind, OutboxItem, State},
 };

@@ -12,7 +12,10 @@ use crate::{
         report::Reporter,
     },
     diagnostic::Diagnostics,
-    intake::smtp::{self, Door, Seals},
+    intake::{
+        Seals,
+        smtp::{self, Door},
+    },
     keys::Keys,
     mail::Address,
     store::Store,

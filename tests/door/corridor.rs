@@ -1,7 +1,7 @@
 //! A corridor and a next hop that answer by the names of senders and recipients.
 
 use outgate::{
-    intake::{Answer, Corridor, Extensions, NextHop, RetryKey, Submission, Transaction},
+    intake::{Answer, Corridor, Extensions, NextHop, Onward, RetryKey, Submission, Transaction},
     mail::{ForwardPath, ReversePath, wire::Reply},
 };
 use std::{
@@ -92,7 +92,7 @@ impl Corridor for Shared {
         self
     }
 
-    async fn walk(&self, submission: Submission, _: Open) -> Answer {
+    async fn walk(&self, submission: Submission, _: Onward<Open>) -> Answer {
         let sender = submission.envelope.sender.address.as_ref().map_or("", |address| address.local()).to_owned();
         self.0.handed.lock().unwrap().push(submission);
         match sender.as_str() {
