@@ -13,10 +13,13 @@ pub use memory::{Budget, Reservation};
 pub use network::{Network, NetworkError};
 pub use trace::{PASS, Pass, Seals, Trace, leading_trace};
 
-use crate::mail::{
-    Envelope, ForwardPath, Message, Origin, ReversePath, SubmissionId,
-    edit::{Applied, Changes},
-    wire::Reply,
+use crate::{
+    mail::{
+        Envelope, ForwardPath, Message, Origin, ReversePath, SubmissionId,
+        edit::{Applied, Changes},
+        wire::Reply,
+    },
+    sensitive::Sensitive,
 };
 use std::{future::Future, sync::Arc, time::Duration};
 use time::OffsetDateTime;
@@ -111,8 +114,20 @@ pub trait NextHop: Send + Sync + 'static {
     /// The EHLO keywords last seen from the hop (cached; before the first contact a safe set with 8BITMIME).
     fn extensions(&self) -> Extensions;
 
-    /// A transaction that has not yet touched the hop: a connection is leased at its first RCPT.
-    fn begin(&self, sender: ReversePath) -> Self::Transaction;
+    /// Whether the hop takes this login, asked over a connection that nobody listens in on. The error is for the client:
+    /// 535 when the hop refuses it, 454 when it cannot be asked now.
+    fn authenticate(&self, credentials: &Credentials) -> impl Future<Output = Result<(), Reply>> + Send;
+
+    /// A transaction that has not yet touched the hop: a connection is leased at its first RCPT. With an identity it goes
+    /// over a connection that is logged in as this client and serves nobody else.
+    fn begin(&self, sender: ReversePath, identity: Option<Arc<Credentials>>) -> Self::Transaction;
+}
+
+/// A login: a client's that is passed through to the next hop, or our own there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    pub user: Sensitive<String>,
+    pub password: Sensitive<String>,
 }
 
 /// What the next hop offers, as far as the door must know.

@@ -19,6 +19,7 @@ pub(super) enum Step {
     Banner,
     Ehlo,
     StartTls,
+    Auth,
     Mail,
     Rcpt,
     Data,
@@ -32,6 +33,7 @@ impl Step {
             Step::Banner => "banner",
             Step::Ehlo => "ehlo",
             Step::StartTls => "starttls",
+            Step::Auth => "auth",
             Step::Mail => "mail",
             Step::Rcpt => "rcpt",
             Step::Data => "data",
@@ -67,6 +69,12 @@ pub(super) enum Failure {
     NoStartTls,
     #[error("bytes in clear behind the answer to STARTTLS")]
     Injected,
+    #[error("the login was refused with {code}")]
+    Login { code: u16 },
+    #[error("there is a login for it, and it offers neither AUTH PLAIN nor AUTH LOGIN")]
+    NoAuth,
+    #[error("there is a login for it, and no TLS with a checked certificate to send it under")]
+    NotPrivate,
     #[error("no connection became free in time")]
     Busy,
 }
@@ -84,6 +92,14 @@ impl Failure {
         matches!(self, Failure::Unreachable { .. })
     }
 
+    /// What a client hears whose own login is asked for (RFC 4954 4).
+    pub fn of_login(&self) -> Reply {
+        match self {
+            Failure::Login { .. } => Reply::new(535, (5, 7, 8), "Authentication credentials invalid"),
+            _ => Reply::new(454, (4, 7, 0), "Temporary authentication failure"),
+        }
+    }
+
     pub fn reply(&self) -> Reply {
         match self {
             Failure::Busy => {
@@ -98,6 +114,7 @@ impl Failure {
         let step = match self {
             Failure::Unreachable { step, .. } | Failure::Refused { step, .. } | Failure::Garbled { step, .. } => *step,
             Failure::Handshake(_) | Failure::NoStartTls | Failure::Injected => Step::StartTls,
+            Failure::Login { .. } | Failure::NoAuth | Failure::NotPrivate => Step::Auth,
             Failure::Busy => Step::Connect,
         };
         count(step, if self.is_unreachable() { "unreachable" } else { "refused" });
@@ -106,6 +123,15 @@ impl Failure {
         } else {
             tracing::error!(failure = %self, "the next hop cannot be used: mail waits at its senders with 451");
         }
+    }
+}
+
+/// A reply that lets the session go on.
+pub(super) fn accepted(step: Step, reply: Result<Reply, Lost>) -> Result<Reply, Failure> {
+    let reply = reply.map_err(|lost| Failure::lost(step, lost))?;
+    match reply.code() {
+        200..=299 => Ok(reply),
+        code => Err(Failure::Refused { step, code }),
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod connection;
 mod failure;
+mod login;
 mod offering;
 mod offers;
 mod pool;
@@ -21,10 +22,11 @@ pub use transaction::RelayTransaction;
 
 use super::RecipientOutcome;
 use crate::{
-    intake::{Extensions, NextHop, Transaction},
+    intake::{Credentials, Extensions, NextHop, Transaction},
     mail::{Envelope, Message, ReversePath, edit::Edited, wire::Reply},
 };
-use pool::{Pool, Want};
+use failure::Failure;
+use pool::{Lease, Pool, Want};
 use std::{borrow::Cow, sync::Arc};
 use tokio::time::Instant;
 
@@ -113,7 +115,7 @@ impl Relay {
     pub fn warm_up(&self) {
         let pool = self.pool.clone();
         tokio::spawn(async move {
-            if let Ok(lease) = pool.lease(Want::Any, pool.settings.limits.connect).await {
+            if let Ok(lease) = pool.lease(Want::Any, pool.settings.limits.connect, None).await {
                 lease.give_back();
             }
         });
@@ -128,7 +130,7 @@ impl Relay {
         outgoing: Outgoing,
         answer_by: Instant,
     ) -> Result<Vec<RecipientOutcome>, Unreachable> {
-        let mut transaction = self.begin(envelope.sender.clone());
+        let mut transaction = self.begin(envelope.sender.clone(), None);
         let mut replies = transaction.recipients(&envelope.recipients).await;
         if transaction.is_blind() {
             return Err(Unreachable);
@@ -149,7 +151,7 @@ impl Relay {
     /// Whether a session with the hop can be opened now; it is left to the next transaction. For one who asks often:
     /// a failure is not logged.
     pub async fn answers(&self) -> bool {
-        match self.pool.try_lease(Want::Any, self.pool.settings.limits.connect).await {
+        match self.pool.try_lease(Want::Any, self.pool.settings.limits.connect, None).await {
             Ok(lease) => {
                 lease.give_back();
                 true
@@ -171,7 +173,20 @@ impl NextHop for Relay {
         self.pool.extensions()
     }
 
-    fn begin(&self, sender: ReversePath) -> RelayTransaction {
-        RelayTransaction::new(self.pool.clone(), sender)
+    /// A connection of its own each time: one that lies idle says only that the login was good once.
+    async fn authenticate(&self, credentials: &Credentials) -> Result<(), Reply> {
+        let identity = Arc::new(credentials.clone());
+        let leased = self.pool.try_lease(Want::New, self.pool.settings.limits.connect, Some(&identity)).await;
+        leased.map(Lease::give_back).map_err(|failure| {
+            // A wrong password is its client's fault, and the door's to note.
+            if !matches!(failure, Failure::Login { .. }) {
+                failure.report();
+            }
+            failure.of_login()
+        })
+    }
+
+    fn begin(&self, sender: ReversePath, identity: Option<Arc<Credentials>>) -> RelayTransaction {
+        RelayTransaction::new(self.pool.clone(), sender, identity)
     }
 }

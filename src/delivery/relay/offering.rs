@@ -211,6 +211,8 @@ mod tests {
         smtputf8: true,
         dsn: true,
         auth: true,
+        plain: true,
+        login: true,
         start_tls: false,
         size: Some(0),
     };

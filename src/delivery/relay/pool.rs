@@ -8,7 +8,7 @@ use super::{
     settings::{Limits, RelaySettings},
     tls::{SettingsError, Tls},
 };
-use crate::intake::Extensions;
+use crate::intake::{Credentials, Extensions};
 use arc_swap::ArcSwap;
 use std::{
     io::ErrorKind,
@@ -27,7 +27,8 @@ const QUIT: Duration = Duration::from_secs(5);
 pub(super) struct Pool {
     pub settings: RelaySettings,
     tls: Option<Tls>,
-    /// One for each connection in use. Connections are opened only when none lies idle, so this bounds them all.
+    /// One for each connection in use. Connections are opened only when none of the same identity lies idle, and others
+    /// make room, so this bounds them all.
     turns: Arc<Semaphore>,
     idle: Mutex<Idle>,
     extensions: ArcSwap<Extensions>,
@@ -75,24 +76,35 @@ impl Pool {
         shunned.is_some_and(|until| Instant::now() < until)
     }
 
-    pub async fn lease(self: &Arc<Self>, want: Want, connect: Duration) -> Result<Lease, Failure> {
-        let leased = self.try_lease(want, connect).await;
+    pub async fn lease(
+        self: &Arc<Self>,
+        want: Want,
+        connect: Duration,
+        identity: Option<&Arc<Credentials>>,
+    ) -> Result<Lease, Failure> {
+        let leased = self.try_lease(want, connect, identity).await;
         leased.inspect_err(Failure::report)
     }
 
     /// As `lease`, without a word in the log.
-    pub async fn try_lease(self: &Arc<Self>, want: Want, connect: Duration) -> Result<Lease, Failure> {
+    pub async fn try_lease(
+        self: &Arc<Self>,
+        want: Want,
+        connect: Duration,
+        identity: Option<&Arc<Credentials>>,
+    ) -> Result<Lease, Failure> {
         let turn = timeout(self.settings.limits.turn, self.turns.clone().acquire_owned()).await;
         let Ok(Ok(turn)) = turn else { return Err(Failure::Busy) };
         let lease = |connection, used| Lease { connection, used, pool: self.clone(), _turn: turn };
         if want == Want::Any {
-            while let Some(mut connection) = self.pop() {
+            while let Some(mut connection) = self.pop(identity) {
                 if connection.is_quiet().await {
                     return Ok(lease(connection, true));
                 }
             }
         }
-        let opened = session::open(&self.settings, self.tls.as_ref(), connect).await;
+        self.make_room();
+        let opened = session::open(&self.settings, self.tls.as_ref(), connect, identity.cloned()).await;
         self.learn(&opened);
         Ok(lease(opened?, false))
     }
@@ -118,9 +130,21 @@ impl Pool {
         }
     }
 
-    fn pop(&self) -> Option<Connection> {
-        let connection = self.idle().connections.pop()?;
+    /// The one of this identity that was used last.
+    fn pop(&self, identity: Option<&Arc<Credentials>>) -> Option<Connection> {
+        let mut idle = self.idle();
+        let at = idle.connections.iter().rposition(|connection| connection.identity.as_ref() == identity)?;
+        let connection = idle.connections.remove(at);
         (connection.idle_since.elapsed() < self.settings.limits.idle).then_some(connection)
+    }
+
+    /// Closes the one that lay idle longest when, with those in use, no more may be open: it is another identity's.
+    fn make_room(&self) {
+        let mut idle = self.idle();
+        let free = self.turns.available_permits();
+        if idle.connections.len() > free {
+            tokio::spawn(idle.connections.remove(0).quit(Instant::now() + QUIT));
+        }
     }
 
     fn idle(&self) -> MutexGuard<'_, Idle> {

@@ -2,14 +2,15 @@
 
 use super::{
     connection::Connection,
-    failure::{Failure, Lost, Step},
+    failure::{Failure, Step, accepted},
+    login::log_in,
     offers::Offers,
     settings::{RelaySettings, TlsMode},
     stream::Stream,
     tls::Tls,
 };
-use crate::mail::wire::Reply;
-use std::{io, time::Duration};
+use crate::intake::Credentials;
+use std::{io, sync::Arc, time::Duration};
 use tokio::{
     net::TcpStream,
     time::{Instant, timeout, timeout_at},
@@ -20,14 +21,21 @@ pub(super) async fn open(
     settings: &RelaySettings,
     tls: Option<&Tls>,
     connect: Duration,
+    identity: Option<Arc<Credentials>>,
 ) -> Result<Connection, Failure> {
-    match open_once(settings, tls, connect).await {
+    let opened = match open_once(settings, tls, connect).await {
         Err(Failure::Handshake(error)) if settings.tls == TlsMode::Opportunistic => {
             tracing::warn!(%error, "TLS with the next hop failed; going on in clear, as opportunistic TLS may");
             open_once(settings, None, connect).await
         }
         opened => opened,
+    };
+    let mut connection = opened?;
+    if let Some(credentials) = identity.as_deref() {
+        log_in(&mut connection, credentials, Instant::now() + settings.limits.auth).await?;
     }
+    connection.identity = identity;
+    Ok(connection)
 }
 
 async fn open_once(settings: &RelaySettings, tls: Option<&Tls>, connect: Duration) -> Result<Connection, Failure> {
@@ -57,6 +65,7 @@ async fn open_once(settings: &RelaySettings, tls: Option<&Tls>, connect: Duratio
         Err(_) => return Err(Failure::Handshake(io::ErrorKind::TimedOut.into())),
     };
     let mut connection = Connection::new(Stream::Tls(Box::new(stream)));
+    connection.verified = settings.tls == TlsMode::Required;
     greet(&mut connection, settings).await?;
     Ok(connection)
 }
@@ -92,12 +101,4 @@ async fn greet(connection: &mut Connection, settings: &RelaySettings) -> Result<
         Err(failure) => return Err(failure),
     }
     Ok(())
-}
-
-fn accepted(step: Step, reply: Result<Reply, Lost>) -> Result<Reply, Failure> {
-    let reply = reply.map_err(|lost| Failure::lost(step, lost))?;
-    match reply.code() {
-        200..=299 => Ok(reply),
-        code => Err(Failure::Refused { step, code }),
-    }
 }

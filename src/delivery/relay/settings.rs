@@ -57,6 +57,8 @@ pub struct Limits {
     pub ehlo: Duration,
     /// The answer to STARTTLS, and the handshake.
     pub tls: Duration,
+    /// The answers to AUTH.
+    pub auth: Duration,
     /// The answers to one group of MAIL and RCPT.
     pub envelope: Duration,
     pub data: Duration,
@@ -79,6 +81,7 @@ impl Default for Limits {
             banner: minute,
             ehlo: minute,
             tls: minute,
+            auth: minute,
             envelope: minute,
             data: minute,
             turn: Duration::from_secs(20),

@@ -7,7 +7,7 @@ use super::{
     pool::{Lease, Pool, Want},
 };
 use crate::{
-    intake::Transaction,
+    intake::{Credentials, Transaction},
     mail::{
         ForwardPath, ReversePath,
         wire::{Reply, WireBody},
@@ -27,6 +27,7 @@ const EARLY_REPLY: Duration = Duration::from_millis(200);
 pub struct RelayTransaction {
     pool: Arc<Pool>,
     sender: ReversePath,
+    identity: Option<Arc<Credentials>>,
     /// Those whom the client was told 250 for.
     accepted: Vec<ForwardPath>,
     state: State,
@@ -44,8 +45,8 @@ enum State {
 }
 
 impl RelayTransaction {
-    pub(super) fn new(pool: Arc<Pool>, sender: ReversePath) -> Self {
-        Self { pool, sender, accepted: Vec::new(), state: State::New }
+    pub(super) fn new(pool: Arc<Pool>, sender: ReversePath, identity: Option<Arc<Credentials>>) -> Self {
+        Self { pool, sender, identity, accepted: Vec::new(), state: State::New }
     }
 
     /// Sends the message for the accepted recipients and gives the hop's reply, by `answer_by`. Run it to its end:
@@ -89,7 +90,7 @@ impl RelayTransaction {
             return Err(ours());
         }
         let limits = &self.pool.settings.limits;
-        let leased = self.pool.lease(Want::New, limits.connect.min(limits.reconnect)).await;
+        let leased = self.pool.lease(Want::New, limits.connect.min(limits.reconnect), self.identity.as_ref()).await;
         let mut lease = leased.map_err(|failure| failure.reply())?;
         let differs = || Reply::new(451, (4, 3, 0), "The next mail server now answers in another way, try again");
         if unsuitable(&self.sender, &self.accepted, &lease.connection.offers).is_some() {
@@ -118,7 +119,7 @@ impl RelayTransaction {
         let limits = &self.pool.settings.limits;
         let mut want = Want::Any;
         loop {
-            let mut lease = match self.pool.lease(want, limits.connect).await {
+            let mut lease = match self.pool.lease(want, limits.connect, self.identity.as_ref()).await {
                 Ok(lease) => lease,
                 Err(failure) if failure.is_unreachable() => return State::Blind,
                 Err(failure) => return State::Settled(failure.reply()),

@@ -301,7 +301,7 @@ impl<C: Corridor> Session<C> {
             return self.refuse_sender(&no_memory(), "memory");
         };
         self.refused = false;
-        let upstream = hop.begin(sender.clone());
+        let upstream = hop.begin(sender.clone(), None);
         let most = self.offer.size.min(fresh.size);
         let (waiting, accepted) = (Vec::new(), Vec::new());
         self.open = Some(Box::new(Open { sender, upstream, waiting, accepted, most, reservation }));
