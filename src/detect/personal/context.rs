@@ -29,10 +29,11 @@ pub(super) enum Evidence {
 impl Vocabulary {
     /// Folded words and phrases, whole words each.
     pub fn new(speak_for: &[&str], against: &[&str]) -> Self {
+        let (speak_for, against) = (broken(speak_for), broken(against));
         let words = AhoCorasick::builder()
             .kind(Some(AhoCorasickKind::DFA))
             .match_kind(MatchKind::LeftmostLongest)
-            .build(speak_for.iter().chain(against))
+            .build(speak_for.iter().chain(&against))
             .expect("a short constant list of words compiles");
         Self { words, speak_for: speak_for.len() }
     }
@@ -83,6 +84,19 @@ impl Vocabulary {
             .filter(move |(range, _)| whole(range))
             .map(move |(range, speaks_for)| (range.start + offset..range.end + offset, speaks_for))
     }
+}
+
+/// Each phrase also as it stands when a line ends in it, quoted or not.
+fn broken(phrases: &[&str]) -> Vec<String> {
+    let mut all: Vec<String> = phrases.iter().map(|phrase| phrase.to_string()).collect();
+    for phrase in phrases {
+        let spaces = phrase.match_indices(' ').map(|(at, _)| phrase.split_at(at));
+        for (before, behind) in spaces {
+            let behind = &behind[1..];
+            all.extend(["\n", "\r\n", "\n> ", "\r\n> "].map(|end| format!("{before}{end}{behind}")));
+        }
+    }
+    all
 }
 
 /// What follows behind the end of the sentence speaks of something else.
@@ -204,6 +218,7 @@ mod tests {
     #[test]
     fn the_nearest_word_decides() {
         assert_eq!(evidence("nothing 7"), Evidence::Nothing);
+        assert!(matches!(evidence("bad very\r\n> good 7"), Evidence::For(_)), "a phrase across a quoted line end");
         assert_eq!(evidence("goods 7"), Evidence::Nothing, "whole words only");
         assert_eq!(evidence("good bad 7"), Evidence::Against);
         assert_eq!(evidence("bad x 7 good"), Evidence::For(1.0 - 2.0 / 160.0));
