@@ -9,6 +9,8 @@ const APART: usize = 40;
 
 pub(super) fn vocabulary() -> Vocabulary {
     let speak_for = [
+        "sort",
+        "acc",
         "account",
         "account no",
         "account number",
@@ -45,10 +47,6 @@ pub(super) fn vocabulary() -> Vocabulary {
         "meter",
         "job",
         "ticket",
-        "phone",
-        "telephone",
-        "tel",
-        "mobile",
         "isbn",
         "barcode",
         "firmware",

@@ -61,12 +61,17 @@ impl Vocabulary {
     fn of_surroundings(&self, text: &[u8], number: &Range<usize>, within: Range<usize>) -> Evidence {
         let from = number.start.saturating_sub(BEFORE).max(within.start);
         let to = end_of_sentence(text, number.end, (number.end + AFTER).min(within.end).max(number.end));
-        let before =
-            self.matches(&text[from..number.start], from).map(|(at, good)| (number.start - at.end, good, BEFORE));
+        let before: Vec<_> = self
+            .matches(&text[from..number.start], from)
+            .map(|(at, good)| (number.start - at.end, good, BEFORE))
+            .collect();
         let after =
             self.matches(&text[number.end..to], number.end).map(|(at, good)| (at.start - number.end, good, AFTER));
-        // A word behind the number counts as standing twice as far: "order 12 for the card" speaks of the order.
-        let nearest = before.chain(after.map(|(distance, good, reach)| (distance * 2, good, reach * 2)));
+        // A word behind the number counts as standing twice as far: "order 12 for the card" speaks of the order. One that
+        // speaks against it belongs to what comes next, where the number already has a word before it.
+        let after = after.filter(|(_, good, _)| *good || before.is_empty());
+        let nearest =
+            before.iter().copied().chain(after.map(|(distance, good, reach)| (distance * 2, good, reach * 2)));
         match nearest.min_by_key(|(distance, good, _)| (*distance, !good)) {
             None => Evidence::Nothing,
             Some((_, false, _)) => Evidence::Against,
@@ -222,6 +227,8 @@ mod tests {
         assert_eq!(evidence("goods 7"), Evidence::Nothing, "whole words only");
         assert_eq!(evidence("good bad 7"), Evidence::Against);
         assert_eq!(evidence("bad x 7 good"), Evidence::For(1.0 - 2.0 / 160.0));
+        assert_eq!(evidence("good at last: 7 bad"), Evidence::For(1.0 - 10.0 / 160.0), "of what comes next");
+        assert_eq!(evidence("7 bad"), Evidence::Against);
         assert_eq!(evidence("good; 7. Bad"), Evidence::For(1.0 - 2.0 / 160.0), "another sentence");
         assert!(matches!(evidence("bad good 7"), Evidence::For(closeness) if closeness > 0.9));
         assert_eq!(evidence(&format!("good {} 7", "x ".repeat(60))), Evidence::Nothing, "too far");
