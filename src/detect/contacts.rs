@@ -67,7 +67,7 @@ fn in_recipients(text: &str, at: usize) -> bool {
         let line_start = before.rfind('\n').map_or(0, |end| end + 1);
         let line = before[line_start..].trim_start_matches(['>', ' ', '\t', '|', '*']);
         let begins = |field: &&str| line.get(..field.len()).is_some_and(|start| start.eq_ignore_ascii_case(field));
-        if FIELDS.iter().any(|field| begins(&field)) {
+        if FIELDS.iter().any(begins) {
             return true;
         }
         let Some(previous) = before[..line_start].strip_suffix('\n') else { return false };

@@ -109,17 +109,26 @@ enum Joint {
     Nothing,
 }
 
-/// The secret behind the word that ends at `from`. It must look like one, the more the looser it is joined.
+/// The secret behind the word that ends at `from`: what follows directly, if that looks like one, else what a sign or a
+/// verb in the same sentence joins to it.
 fn secret(folded: &Folded, from: usize) -> Option<(Range<usize>, f32)> {
-    let text = &folded.lower[..];
+    let direct = skip_space(&folded.lower, from);
+    let told = (direct > from).then(|| token(folded, direct, Joint::Nothing)).flatten();
+    told.or_else(|| joint(&folded.lower, from).and_then(|(at, joint)| token(folded, at, joint)))
+}
+
+/// The word at `at`, if it looks like a secret: it must the more, the looser it is joined.
+fn token(folded: &Folded, at: usize, joint: Joint) -> Option<(Range<usize>, f32)> {
     let cased = folded.cased.as_bytes();
-    let (at, joint) = joint(text, from)?;
-    let length =
-        cased[at..].iter().take(LONGEST + 1).take_while(|byte| byte.is_ascii_graphic() || **byte >= 0x80).count();
+    let written = |byte: &&u8| byte.is_ascii_graphic() || **byte >= 0x80;
+    let length = cased.get(at..)?.iter().take(LONGEST + 1).take_while(written).count();
     let mut token = &cased[at..at + length];
     // What ends the sentence, or quotes the secret, is not part of it; an exclamation mark often is.
     let quotes = token.iter().take_while(|byte| b"\"'`<(*".contains(byte)).count();
     token = &token[quotes..];
+    if joint == Joint::Nothing && token.ends_with(b":") {
+        return None;
+    }
     while let Some((b'.' | b',' | b';' | b':' | b'?' | b'"' | b'\'' | b'`' | b')' | b'>' | b'*', rest)) =
         token.split_last()
     {
@@ -145,25 +154,32 @@ fn secret(folded: &Folded, from: usize) -> Option<(Range<usize>, f32)> {
     Some((start..start + token.len(), score))
 }
 
-/// Where the secret begins: behind `:` or `=`, behind `is` or `was` within the sentence, or directly.
+/// The first sign or verb in the rest of the sentence, and where what it announces begins.
 fn joint(text: &[u8], from: usize) -> Option<(usize, Joint)> {
     let window = &text[from..text.len().min(from + REACH)];
-    let sentence = window.iter().zip(window.iter().skip(1)).position(|(byte, next)| {
+    let ends = window.iter().zip(window.iter().skip(1)).position(|(byte, next)| {
         matches!(byte, b'.' | b'?' | b'!' | b';') && next.is_ascii_whitespace() || (*byte == b'\n' && *next == b'\n')
     });
-    let window = &window[..sentence.unwrap_or(window.len())];
-    let sign = window.iter().position(|byte| matches!(byte, b':' | b'='));
-    const VERBS: [&[u8]; 4] = [b" is ", b" was ", b" is\n", b" is now "];
-    let behind = |verb: &&[u8]| memchr::memmem::find(window, verb).map(|at| at + verb.len());
-    let verb = VERBS.iter().filter_map(behind).min();
-    let (at, joint) = match (sign, verb) {
-        (Some(sign), None) => (sign + 1, Joint::Sign),
-        (Some(sign), Some(verb)) if sign < verb => (sign + 1, Joint::Sign),
-        (_, Some(verb)) => (verb, Joint::Verb),
-        (None, None) => (0, Joint::Nothing),
-    };
-    let skipped = window[at..].iter().take_while(|byte| byte.is_ascii_whitespace() || **byte == b'>').count();
-    (at + skipped < window.len()).then_some((from + at + skipped, joint))
+    let window = &window[..ends.unwrap_or(window.len())];
+    let mut at = 0;
+    for word in window.split(u8::is_ascii_whitespace) {
+        let sign = word.iter().position(|byte| matches!(byte, b':' | b'='));
+        let behind = at + word.len();
+        if let Some(sign) = sign {
+            return Some((skip_space(text, from + at + sign + 1), Joint::Sign));
+        }
+        if matches!(word, b"is" | b"was") && behind < window.len() {
+            return Some((skip_space(text, from + behind), Joint::Verb));
+        }
+        at = behind + 1;
+    }
+    None
+}
+
+/// Past spaces, one line end and its quote marks.
+fn skip_space(text: &[u8], from: usize) -> usize {
+    let space = |byte: &&u8| byte.is_ascii_whitespace() || **byte == b'>';
+    from + text[from..].iter().take(8).take_while(space).count()
 }
 
 #[cfg(test)]
@@ -185,6 +201,8 @@ mod tests {
             ("Passcode for the dial-in is Pa55word35 and", "Pa55word35"),
             ("log in with user admin\n> and password Thistle43!", "Thistle43!"),
             ("The PIN is 0339.", "0339"),
+            ("The password\nis Maple46!", "Maple46!"),
+            ("user admin, password Pa55word74\nMy new account is open", "Pa55word74"),
             ("password:\n  hunter2!", "hunter2!"),
             ("the door code is 4711#", "4711#"),
             ("Password = correctHorse", "correctHorse"),
@@ -206,6 +224,7 @@ mod tests {
             "Password: see the letter",
             "password reset: ask ann2@ours.example",
             "spinning 1234",
+            "publickey,password\ndebug1: next method",
             "password",
             "password:",
         ] {

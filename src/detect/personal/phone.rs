@@ -71,6 +71,9 @@ pub(super) fn read(folded: &Folded, digit: usize) -> Option<Candidate> {
     }
     let written = &text[digit..end];
     let grouped = written.iter().any(|byte| !byte.is_ascii_digit());
+    if grouped && !are_groups(written) {
+        return None;
+    }
     let score = match (trunk, digits[0], grouped) {
         (Trunk::International, ..) => 0.85,
         (_, b'7', true) => 0.8,
@@ -81,6 +84,14 @@ pub(super) fn read(folded: &Folded, digit: usize) -> Option<Candidate> {
     let normalised = format!("0{}", number::to_string(digits));
     let excerpt = format!("{}*** ***{}", &normalised[..3], &normalised[normalised.len() - 2..]);
     Some(Candidate { range: digit - usize::from(plus)..end, normalised, excerpt, score, best: 0.98 })
+}
+
+/// Groups as people dial them. A column of single figures is none.
+fn are_groups(written: &[u8]) -> bool {
+    let mut groups = written.split(|byte| !byte.is_ascii_digit()).filter(|group| !group.is_empty());
+    let decimals = memchr::memmem::find(written, b".00").is_some();
+    let bracketed = memchr::memmem::find(written, b"(0)").is_some();
+    !decimals && groups.clone().count() <= 6 && groups.all(|group| group.len() > 1 || bracketed)
 }
 
 #[derive(Clone, Copy)]
@@ -161,6 +172,8 @@ mod tests {
                 ("1234 567890", ""),
                 ("+49 30 123456", ""),
                 ("room 0113", ""),
+                ("0 0 303 79 1 0 0 1028070983", ""),
+                ("10.00    0\n 20.00    0\n 30.00    0\n 40.00", ""),
             ],
             "UK_PHONE",
         );

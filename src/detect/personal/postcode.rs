@@ -52,7 +52,8 @@ pub(super) fn compact(text: &[u8], range: &Range<usize>) -> String {
 pub(super) fn at(text: &[u8], digit: usize) -> Option<Range<usize>> {
     let letters = text[..digit].iter().rev().take(3).take_while(|byte| byte.is_ascii_lowercase()).count();
     let start = digit.checked_sub(letters).filter(|_| (1..=2).contains(&letters))?;
-    if start > 0 && is_word_byte(text[start - 1]) {
+    // Not within an address of the web.
+    if start > 0 && (is_word_byte(text[start - 1]) || b"/=#_&%".contains(&text[start - 1])) {
         return None;
     }
     let area = [&b" "[..], &text[start..digit], b" "].concat();
@@ -93,6 +94,7 @@ mod tests {
                 ("part no SW1 1AA", ""),
                 ("M1 1AEE", ""),
                 ("flight ba1 2aa", ""),
+                ("https://ours.example/S/DN551PT/M", ""),
             ],
             "UK_POSTCODE",
         );
