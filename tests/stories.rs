@@ -20,6 +20,8 @@ mod support;
 mod bad_configuration_keeps_the_old_set;
 #[path = "stories/erased_is_gone.rs"]
 mod erased_is_gone;
+#[path = "stories/greylisted.rs"]
+mod greylisted;
 #[path = "stories/held_and_told.rs"]
 mod held_and_told;
 #[path = "stories/incoming_passes_untouched.rs"]

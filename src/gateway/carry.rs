@@ -11,7 +11,7 @@ use crate::{
     },
     intake::{Answer, Onward, RetryBook, RetryKey, Submission},
     mail::{
-        Address, Message, SubmissionId,
+        Address, Door, Message, SubmissionId,
         edit::{Applied, Edited},
         wire::Reply,
     },
@@ -76,8 +76,7 @@ impl Gateway {
         answer_by: Instant,
     ) -> Answer {
         let events = vec![self.received(&submission, true)];
-        self.count("passed", &submission);
-        self.send(submission, onward, None, events, answer_by).await
+        self.send(submission, onward, None, events, "passed", answer_by).await
     }
 
     /// Relays, edited or as it came.
@@ -96,8 +95,7 @@ impl Gateway {
                 return self.try_later(&submission, "the store does not answer");
             }
         }
-        self.count("relay", &submission);
-        self.send(submission, onward, made.applied, events, answer_by).await
+        self.send(submission, onward, made.applied, events, "relay", answer_by).await
     }
 
     /// The message on its way, with its edits if there are any.
@@ -107,13 +105,15 @@ impl Gateway {
         onward: Onward<RelayTransaction>,
         applied: Option<Applied>,
         events: Vec<Event>,
+        counted: &'static str,
         answer_by: Instant,
     ) -> Answer {
         let kinds = |applied: &Applied| applied.changes.iter().map(|change| change.kind.to_string()).collect();
         let edits: Vec<String> = applied.as_ref().map_or(Vec::new(), kinds);
         // Who sees whom is remembered of a message that left with its recipients as they stand.
         let thread = (!edits.iter().any(|edit| edit == "hide-recipients")).then(|| thread_of(&submission.message));
-        let handed = HandedOn { id: submission.id, key: submission.retry_key, events, edits, thread };
+        let (id, key) = (submission.id, submission.retry_key);
+        let handed = HandedOn { id, key, door: submission.origin.door, counted, events, edits, thread };
         match onward {
             Onward::Hop(upstream) => {
                 let edited = applied.map(|applied| applied.edited);
@@ -271,15 +271,21 @@ impl Gateway {
     }
 
     fn count(&self, disposition: &'static str, submission: &Submission) {
-        let door = submission.origin.door.as_str();
-        metrics::counter!("outgate_messages_total", "disposition" => disposition, "door" => door).increment(1);
+        count(disposition, submission.origin.door);
     }
+}
+
+fn count(disposition: &'static str, door: Door) {
+    metrics::counter!("outgate_messages_total", "disposition" => disposition, "door" => door.as_str()).increment(1);
 }
 
 /// What is written down once the next hop has answered.
 struct HandedOn {
     id: SubmissionId,
     key: RetryKey,
+    door: Door,
+    /// What the message counts as, once: a next hop that puts it off has it come again.
+    counted: &'static str,
     events: Vec<Event>,
     edits: Vec<String>,
     thread: Option<(String, FactQuery)>,
@@ -287,6 +293,7 @@ struct HandedOn {
 
 impl HandedOn {
     fn entry(self, reply: &Reply) -> Entry {
+        count(if reply.is_transient() { "try-later" } else { self.counted }, self.door);
         let what = What::HandedOn { code: reply.code(), edits: self.edits };
         let entry = written(self.id, self.events, what);
         if !reply.is_positive() {
@@ -298,6 +305,7 @@ impl HandedOn {
     /// For a message that the server in front carries on: nobody tells us what becomes of it, so there is no answer that a
     /// retry could get.
     fn unanswered(self) -> Entry {
+        count(self.counted, self.door);
         with_thread(written(self.id, self.events, What::PassedOn { edits: self.edits }), self.thread)
     }
 }
