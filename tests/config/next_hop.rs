@@ -122,3 +122,26 @@ fn a_login_to_this_machine_itself_needs_no_tls() {
         assert!(read(home.path(), &text).is_ok(), "{address}");
     }
 }
+
+#[test]
+fn the_snippets_of_the_how_to_are_good() {
+    let document = include_str!("../../docs/how-to/next-hop.md");
+    let home = home();
+    for (from, to, mode) in [
+        ("own.pem", "gate.pem", 0o644),
+        ("own.pem", "our-authority.pem", 0o644),
+        ("own.key", "gate.key", 0o640),
+        ("password", "smarthost.password", 0o600),
+        ("password", "google.password", 0o600),
+    ] {
+        let text = fs::read_to_string(home.path().join(from)).expect("a file");
+        write(home.path(), to, &text, mode);
+    }
+    let snippets: Vec<&str> = document.split("<!-- snippet: ").skip(1).collect();
+    assert_eq!(snippets.len(), 6);
+    for snippet in snippets {
+        let (_, text) = snippet.split_once("```toml\n[next-hop]\n").expect("a snippet of [next-hop]");
+        let (text, _) = text.split_once("```").expect("its end");
+        read(home.path(), text).unwrap_or_else(|mistakes| panic!("{text}\n{mistakes}"));
+    }
+}
