@@ -25,5 +25,7 @@ mod clients;
 mod extensions;
 #[path = "servers/in_front.rs"]
 mod in_front;
+#[path = "servers/next_hops.rs"]
+mod next_hops;
 #[path = "servers/smuggling.rs"]
 mod smuggling;

@@ -30,6 +30,8 @@ mod incoming_passes_untouched;
 mod killed_under_load;
 #[path = "stories/next_hop_down.rs"]
 mod next_hop_down;
+#[path = "stories/next_hop_misbehaves.rs"]
+mod next_hop_misbehaves;
 #[path = "stories/nothing_personal_is_shown.rs"]
 mod nothing_personal_is_shown;
 #[path = "stories/our_own_mail.rs"]

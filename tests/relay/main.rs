@@ -8,6 +8,7 @@ mod login;
 mod measure;
 mod outbox;
 mod paths;
+mod routes;
 mod tls;
 
 use hop::{GREETING, Hop};

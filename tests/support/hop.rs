@@ -200,12 +200,12 @@ fn dot(shared: &Shared, arrived: Arrived) -> String {
     "250 2.0.0 kept".into()
 }
 
-fn address(line: &str) -> String {
+pub(super) fn address(line: &str) -> String {
     line.split_once('<').and_then(|(_, rest)| rest.split_once('>')).map_or("", |(address, _)| address).to_string()
 }
 
 /// The message up to its final dot, dots undone. None when the client went away before.
-fn content(input: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
+pub(super) fn content(input: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     loop {
         let mut line = Vec::new();
