@@ -21,7 +21,7 @@ use crate::{
         notice::Notices,
         relay::{Relay, RelayTransaction},
     },
-    intake::{Answer, Corridor, RetryKey, Submission},
+    intake::{Answer, Corridor, Onward, RetryKey, Submission},
     policy::{self, Disposition, FactQuery, FactSource, Facts},
     store::Store,
 };
@@ -52,7 +52,7 @@ impl Corridor for Gateway {
         &self.relay
     }
 
-    async fn walk(&self, submission: Submission, upstream: RelayTransaction) -> Answer {
+    async fn walk(&self, submission: Submission, onward: Onward<RelayTransaction>) -> Answer {
         let started = Instant::now();
         let answer_by = started + submission.answer_within;
         if let Some(answer) = self.answered_before(&submission, answer_by).await {
@@ -60,7 +60,7 @@ impl Corridor for Gateway {
         }
         let loaded = self.loaded.load_full();
         if self.judged_before(&submission, &loaded).await || policy::is_incoming(&submission, &loaded.ruleset) {
-            return self.pass(submission, upstream, answer_by).await;
+            return self.pass(submission, onward, answer_by).await;
         }
         let Ok(scan) = self.scanners.scan(&loaded.detectors, &submission).await else {
             return self.cannot_tell(&submission, "no scanner became free in time").await;
@@ -71,13 +71,13 @@ impl Corridor for Gateway {
             Facts::unknown_past(OffsetDateTime::now_utc())
         };
         let verdict = policy::judge(&submission, &scan, &facts, &loaded.ruleset);
-        let Ok(made) = self.scanners.make(&submission, &verdict).await else {
+        let Ok(made) = self.scanners.make(&submission, &verdict, onward.changes()).await else {
             return self.cannot_tell(&submission, "no thread for the edit became free in time").await;
         };
         let verdict = verdict.with_fallbacks(&made);
         match (verdict.cannot_tell, verdict.disposition()) {
             (Some(reason), _) => self.cannot_tell(&submission, reason).await,
-            (None, Disposition::Relay) => self.relay(submission, upstream, verdict, made, answer_by).await,
+            (None, Disposition::Relay) => self.relay(submission, onward, verdict, made, answer_by).await,
             (None, Disposition::Return) => self.give_back(&submission, &verdict).await,
             (None, Disposition::Hold) => self.hold(submission, verdict, &loaded).await,
         }

@@ -6,5 +6,7 @@
 mod loading;
 #[path = "config/mistakes.rs"]
 mod mistakes;
+#[path = "config/next_hop.rs"]
+mod next_hop;
 #[path = "config/shipped_policies.rs"]
 mod shipped_policies;

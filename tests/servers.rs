@@ -35,6 +35,8 @@ mod clients;
 mod extensions;
 #[path = "servers/in_front.rs"]
 mod in_front;
+#[path = "servers/next_hops.rs"]
+mod next_hops;
 #[path = "servers/smuggling.rs"]
 mod smuggling;
 #[path = "servers/table.rs"]

@@ -20,6 +20,8 @@ mod support;
 mod bad_configuration_keeps_the_old_set;
 #[path = "stories/erased_is_gone.rs"]
 mod erased_is_gone;
+#[path = "stories/greylisted.rs"]
+mod greylisted;
 #[path = "stories/held_and_told.rs"]
 mod held_and_told;
 #[path = "stories/incoming_passes_untouched.rs"]
@@ -28,6 +30,8 @@ mod incoming_passes_untouched;
 mod killed_under_load;
 #[path = "stories/next_hop_down.rs"]
 mod next_hop_down;
+#[path = "stories/next_hop_misbehaves.rs"]
+mod next_hop_misbehaves;
 #[path = "stories/nothing_personal_is_shown.rs"]
 mod nothing_personal_is_shown;
 #[path = "stories/our_own_mail.rs"]

@@ -47,6 +47,10 @@ pub enum What {
         code: u16,
         edits: Vec<String>,
     },
+    /// Milter door: the mail server in front carries it on, with these changes. What its next hop answers we never learn.
+    PassedOn {
+        edits: Vec<String>,
+    },
     Held {
         category: Category,
     },

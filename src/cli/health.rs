@@ -17,6 +17,8 @@ pub fn recorder() -> Result<PrometheusHandle, String> {
     metrics::describe_counter!("outgate_messages_total", "messages by what became of them and by door");
     metrics::describe_histogram!("outgate_scan_seconds", "time to scan one message");
     metrics::describe_histogram!("outgate_relay_seconds", "time from the verdict to the next hop's final reply");
+    metrics::describe_gauge!("outgate_next_hop_up", "1 when the last session with this address could be opened");
+    metrics::describe_counter!("outgate_relay_failures_total", "failures towards the next hop by step and kind");
     metrics::describe_gauge!("outgate_holds", "cases waiting for a person");
     metrics::describe_gauge!(
         "outgate_holds_overdue",
@@ -31,6 +33,10 @@ pub fn recorder() -> Result<PrometheusHandle, String> {
 pub trait Ready: Send + Sync + 'static {
     /// None when mail is accepted, else why not, without personal data.
     fn unready(&self) -> Option<&'static str>;
+
+    /// The next hops, one line each: mail is accepted whether or not they can be used, since what is held or returned
+    /// needs none.
+    fn next_hops(&self) -> String;
 }
 
 /// Serves until `stop` ends.
@@ -45,10 +51,10 @@ pub async fn serve<R: Ready>(
         .route(
             "/readyz",
             get(move || {
-                let state = ready.unready();
+                let (state, next_hops) = (ready.unready(), ready.next_hops());
                 async move {
                     match state {
-                        None => (StatusCode::OK, "ready\n".to_string()),
+                        None => (StatusCode::OK, format!("ready\n{next_hops}")),
                         Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
                     }
                 }

@@ -4,7 +4,7 @@ use super::Failure;
 use crate::{
     config::Loaded,
     detect::Scan,
-    intake::{RetryKey, Submission, smtp::leading_trace},
+    intake::{RetryKey, Submission, leading_trace},
     mail::{
         Address, Certainty, Door, Envelope, ForwardPath, Message, Origin, ReversePath, SubmissionId, User,
         edit::Transport,
@@ -62,7 +62,7 @@ pub fn judge(loaded: &Loaded, file: &Path, circumstances: &Circumstances<'_>) ->
         }
     }
     let edits: Vec<_> = verdict.consignments.iter().flat_map(|consignment| consignment.edits.clone()).collect();
-    let transport = Transport { smtputf8: submission.envelope.sender.smtputf8() };
+    let transport = Transport { smtputf8: submission.envelope.sender.smtputf8(), ..Transport::default() };
     let made = planned::make(&submission.message, &edits, transport);
     let verdict = verdict.with_fallbacks(&made);
     Ok(Judged { submission, scan, facts, verdict, made, incoming })

@@ -4,6 +4,7 @@ use super::{Failure, arguments::Arguments, health, opening};
 use crate::{
     config::{self, key_file},
     gateway::{Gateway, House},
+    intake::Corridor,
 };
 use std::{io::IsTerminal, os::unix::process::CommandExt, process::Command};
 use tokio::{
@@ -96,5 +97,12 @@ fn log(as_json: bool) {
 impl health::Ready for Gateway {
     fn unready(&self) -> Option<&'static str> {
         (!self.store().is_healthy()).then_some("the store does not take writes; see the log")
+    }
+
+    fn next_hops(&self) -> String {
+        let line = |(route, usable): (std::sync::Arc<str>, bool)| {
+            format!("next hop {route}: {}\n", if usable { "usable" } else { "cannot be used; see the log" })
+        };
+        Corridor::next_hop(self).states().into_iter().map(line).collect()
     }
 }

@@ -1,8 +1,8 @@
 //! From the settings as written to the settings as checked: defaults filled in, and what does not go together refused.
 
 use super::{
-    clouds,
-    settings::{Archive, Console, Metrics, MilterDoor, NextHop, Notices, Settings, SmtpDoor, Store, Tls},
+    clouds, next_hop,
+    settings::{Archive, Console, Metrics, MilterDoor, NextHop, Notices, Settings, SmtpDoor, Store},
     written::{self, Written},
 };
 use crate::{
@@ -59,11 +59,15 @@ pub(super) fn check(
     check.store(&written.store);
     check.reviewers(&written);
     let remarks = std::mem::take(&mut check.remarks);
+    let hostname = written.hostname.as_ref().map_or(default::HOSTNAME, |name| &name.value);
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let next_hop = next_hop::check(source, folder, written.next_hop.as_ref()?, hostname, diagnostics);
     // A next hop without an address was noted when read.
-    if diagnostics.len() > before || written.next_hop.as_ref().is_none_or(|hop| hop.address.is_none()) {
+    let next_hop = next_hop.filter(|hop| hop.routes.iter().all(|route| !route.addresses.is_empty()))?;
+    if diagnostics.len() > before {
         return None;
     }
-    settings(file, written).map(|settings| (settings, remarks))
+    settings(file, written, next_hop).map(|settings| (settings, remarks))
 }
 
 struct Check<'c> {
@@ -115,17 +119,18 @@ impl Check<'_> {
                 self.mistake(at, message, "allowed: an address and port of its own");
             }
         }
-        let Some(address) = written.next_hop.as_ref().and_then(|hop| hop.address.as_ref()) else { return };
-        let (host, port) = &address.value;
-        let hop = if host == "localhost" { "127.0.0.1" } else { host };
-        let hop = hop.parse().map(|ip| SocketAddr::new(ip, *port));
-        let ours = |hop| all.iter().any(|(name, listen)| *name == "smtp" && clash(listen.value, hop));
-        if hop.is_ok_and(ours) {
-            self.mistake(
-                address.at.clone(),
-                "the next hop is our own door: every message would come back to us",
-                "allowed: the mail server that carries mail on",
-            );
+        for address in written.next_hop.iter().flat_map(|hop| &hop.routes).flat_map(|route| &route.addresses) {
+            let (host, port) = &address.value;
+            let hop = if host == "localhost" { "127.0.0.1" } else { host };
+            let hop = hop.parse().map(|ip| SocketAddr::new(ip, *port));
+            let ours = |hop| all.iter().any(|(name, listen)| *name == "smtp" && clash(listen.value, hop));
+            if hop.is_ok_and(ours) {
+                self.mistake(
+                    address.at.clone(),
+                    "the next hop is our own door: every message would come back to us",
+                    "allowed: the mail server that carries mail on",
+                );
+            }
         }
     }
 
@@ -234,13 +239,11 @@ impl Check<'_> {
     }
 }
 
-fn settings(file: &Path, written: Written) -> Option<Settings> {
+fn settings(file: &Path, written: Written, next_hop: NextHop) -> Option<Settings> {
     let folder = file.parent().unwrap_or(Path::new("")).to_path_buf();
     let below = |path: Option<Located<String>>, default: &str| -> PathBuf {
         folder.join(path.map_or_else(|| default.to_string(), |path| path.value))
     };
-    let hop = written.next_hop?;
-    let (host, port) = hop.address?.value;
     let reviewers: BTreeMap<_, _> = written
         .reviewers
         .unwrap_or_default()
@@ -258,7 +261,7 @@ fn settings(file: &Path, written: Written) -> Option<Settings> {
             .smtp
             .map(|smtp| SmtpDoor { listen: listen(smtp.listen, default::SMTP_LISTEN), peers: peers(smtp.peers) }),
         milter: written.milter.map(|milter| MilterDoor { listen: listen(milter.listen, default::MILTER_LISTEN) }),
-        next_hop: NextHop { host, port, tls: hop.tls.map_or(Tls::Opportunistic, |tls| tls.value) },
+        next_hop,
         console: Console {
             listen: written.console.listen.map_or_else(|| parsed(default::CONSOLE_LISTEN), |listen| listen.value),
             url: written.console.url.map_or_else(|| default::CONSOLE_URL.into(), |url| url.value),
@@ -325,7 +328,10 @@ fn clash(a: SocketAddr, b: SocketAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mail::Address;
+    use crate::{
+        delivery::relay::{RouteSettings, TlsMode},
+        mail::Address,
+    };
 
     fn read(text: &str) -> Result<(Settings, Remarks), String> {
         let source = Source::new("outgate.toml", text);
@@ -355,8 +361,8 @@ mod tests {
             assert!(peers[0].networks[0].contains("127.0.0.1".parse().unwrap()));
             assert!(peers[0].networks[1].contains("::1".parse().unwrap()));
             assert_eq!(peers[0].senders, Senders::Any);
-            assert_eq!((settings.next_hop.host.as_str(), settings.next_hop.port), ("127.0.0.1", 10036));
-            assert_eq!(settings.next_hop.tls, Tls::Opportunistic);
+            let route = RouteSettings::new(vec!["127.0.0.1:10036".into()], TlsMode::Opportunistic);
+            assert_eq!(settings.next_hop.routes, [route]);
             assert_eq!(settings.console.listen, "127.0.0.1:8443".parse().unwrap());
             assert_eq!(settings.console.url, "https://gate.example.org:8443");
             assert_eq!(settings.metrics.listen, "127.0.0.1:9797".parse().unwrap());

@@ -203,7 +203,7 @@ answer-within = "90 s"                # 540 s for a plain relay; Postfix's proxy
 
 [next-hop]                            # the mail server that carries mail on
 address = {next_hop}
-tls     = "opportunistic"             # none | opportunistic | required
+tls     = "opportunistic"             # none | opportunistic | required | implicit (port 465)
 
 [console]
 listen = "127.0.0.1:8443"

@@ -209,10 +209,8 @@ fn nobody_reads(settings: &Settings, ruleset: &Ruleset) -> Option<String> {
 /// Settings that a running service holds on to.
 fn needs_restart(now: &Settings, next: &Settings) -> Option<String> {
     let listens = |settings: &Settings| settings.smtp.as_ref().map(|smtp| (smtp.listen.clone(), smtp.peers.clone()));
-    let hop = |settings: &Settings| (settings.next_hop.host.clone(), settings.next_hop.port, settings.next_hop.tls);
     let changed = [
         ("[smtp]", listens(now) != listens(next)),
-        ("[next-hop]", hop(now) != hop(next)),
         ("hostname", now.hostname != next.hostname),
         ("data-dir", now.data_dir != next.data_dir),
         ("key-file", now.store.key_file != next.store.key_file),

@@ -9,6 +9,7 @@ mod folders;
 pub mod init;
 pub mod key_file;
 mod load;
+mod next_hop;
 mod notices;
 mod report;
 mod settings;

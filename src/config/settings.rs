@@ -1,6 +1,6 @@
 //! The settings as checked: what the rest of the program works with. A value of these types cannot be wrong.
 
-use crate::{intake::smtp::Peer, mail::Address, policy::Mode};
+use crate::{delivery::relay::RouteSettings, intake::smtp::Peer, mail::Address, policy::Mode};
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
@@ -47,22 +47,10 @@ pub struct MilterDoor {
     pub listen: Vec<SocketAddr>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct NextHop {
-    /// A name is resolved at each connection.
-    pub host: String,
-    pub port: u16,
-    pub tls: Tls,
-}
-
-/// Whether the way to the next hop is encrypted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tls {
-    None,
-    /// Where the hop offers it; its certificate is not checked (RFC 7435).
-    Opportunistic,
-    /// Else nothing is sent; the certificate must be valid for the host's name.
-    Required,
+    /// The first takes whatever no other one names. Certificates and passwords as they were when read.
+    pub routes: Vec<RouteSettings>,
 }
 
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 //! The settings as written: what stands in `outgate.toml`, key by key, each with its place. Nothing is filled in here,
 //! and whether the values go together is for `check` to say.
 
-use super::settings::Tls;
+use super::next_hop;
 use crate::{
     diagnostic::{self, Diagnostics, Located, Source, Table},
     intake::{Network, smtp::Senders},
@@ -27,7 +27,7 @@ pub(super) struct Written {
     pub data_dir: Option<Located<String>>,
     pub smtp: Option<SmtpDoor>,
     pub milter: Option<MilterDoor>,
-    pub next_hop: Option<NextHop>,
+    pub next_hop: Option<next_hop::Written>,
     pub console: Console,
     pub notices_from: Option<Located<Address>>,
     pub reviewers: Option<Vec<Role>>,
@@ -61,12 +61,6 @@ pub(super) struct MilterDoor {
     pub listen: Vec<Located<SocketAddr>>,
 }
 
-#[derive(Debug)]
-pub(super) struct NextHop {
-    pub address: Option<Located<(String, u16)>>,
-    pub tls: Option<Located<Tls>>,
-}
-
 #[derive(Debug, Default)]
 pub(super) struct Console {
     pub listen: Option<Located<SocketAddr>>,
@@ -95,7 +89,7 @@ pub(super) fn read(source: &Source, diagnostics: &mut Diagnostics) -> Option<Wri
             data_dir: path(table, "data-dir"),
             smtp: section(table, "smtp", smtp),
             milter: section(table, "milter", |milter| MilterDoor { at: milter.at(), listen: listen(milter) }),
-            next_hop: next_hop(table),
+            next_hop: next_hop::read(table),
             console: section(table, "console", console).unwrap_or_default(),
             notices_from: section(table, "notices", |notices| notices.parsed("from", ADDRESS, Address::parse))
                 .flatten(),
@@ -167,18 +161,6 @@ fn peer(table: &Table<'_>) -> Peer {
     peer
 }
 
-fn next_hop(table: &Table<'_>) -> Option<NextHop> {
-    let tables = table.required("next-hop")?.table()?;
-    let allowed = "a host and its port, such as 127.0.0.1:25 or mail.ours.example:25";
-    let tls = [("none", Tls::None), ("opportunistic", Tls::Opportunistic), ("required", Tls::Required)];
-    let next_hop = NextHop {
-        address: tables.required("address").and_then(|value| value.parsed(allowed, host_and_port)),
-        tls: tables.choice("tls", &tls),
-    };
-    tables.finish();
-    Some(next_hop)
-}
-
 fn console(table: &Table<'_>) -> Console {
     let allowed = "https://host or https://host:port; http only for this machine itself";
     Console { listen: table.parsed("listen", LISTEN, socket), url: table.parsed("url", allowed, url) }
@@ -211,7 +193,7 @@ fn asked_text(table: &Table<'_>, key: &'static str) -> Option<Located<&'static s
     table.text(key).map(|text| Located::new(key, text.at))
 }
 
-fn path(table: &Table<'_>, key: &str) -> Option<Located<String>> {
+pub(super) fn path(table: &Table<'_>, key: &str) -> Option<Located<String>> {
     table.parsed(key, "a path; a relative one begins at this file's folder", |text| match text.trim() {
         "" => Err("the path is empty"),
         path => Ok(path.to_string()),

@@ -65,4 +65,6 @@ pub trait OutboxStore: Send + Sync + 'static {
 pub struct RecipientOutcome {
     pub recipient: crate::mail::ForwardPath,
     pub reply: Reply,
+    /// Whether the hop tells the sender itself of a success that was asked for (RFC 3461).
+    pub hop_reports: bool,
 }

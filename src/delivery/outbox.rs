@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     audit::{Event, What},
-    intake::{NextHop, smtp::Seals},
+    intake::Seals,
     mail::{ForwardPath, wire::Reply},
     quarantine::{ItemKind, OutboxItem, State},
 };
@@ -206,8 +206,7 @@ impl<S: OutboxStore> Outbox<S> {
             self.hop_down.store(true, Ordering::Relaxed);
         }
         item.content = Arc::unwrap_or_clone(content);
-        let hop_reports = self.relay.extensions().dsn;
-        let ended = self.schedule.conclude(&leased, outcomes, hop_reports, &self.reporter);
+        let ended = self.schedule.conclude(&leased, outcomes, &self.reporter);
         self.finish(&leased, ended).await;
     }
 
@@ -229,7 +228,11 @@ impl<S: OutboxStore> Outbox<S> {
 /// The hop was reached and did not say what became of the item in the longest time that an attempt may take.
 fn untold(recipients: &[ForwardPath]) -> Vec<RecipientOutcome> {
     let reply = Reply::new(451, (4, 4, 2), "The next mail server did not answer in time");
-    let untold = |recipient: &ForwardPath| RecipientOutcome { recipient: recipient.clone(), reply: reply.clone() };
+    let untold = |recipient: &ForwardPath| RecipientOutcome {
+        recipient: recipient.clone(),
+        reply: reply.clone(),
+        hop_reports: true,
+    };
     recipients.iter().map(untold).collect()
 }
 
@@ -254,7 +257,6 @@ impl Schedule {
         &self,
         leased: &Leased,
         outcomes: Result<Vec<RecipientOutcome>, Unreachable>,
-        hop_reports: bool,
         reporter: &Reporter,
     ) -> Ended {
         let now = (self.now)();
@@ -262,9 +264,7 @@ impl Schedule {
         let expired = now - leased.first_tried >= self.give_up;
         let told = Told::of(item, &outcomes, expired);
         let mut reported = told.failed.clone();
-        if !hop_reports {
-            reported.extend(told.delivered.iter().map(|(recipient, reply)| (*recipient, Fate::Relayed, Some(*reply))));
-        }
+        reported.extend(told.unreported.iter().map(|(recipient, reply)| (*recipient, Fate::Relayed, Some(*reply))));
         let reported: Vec<_> =
             reported.into_iter().map(|(recipient, fate, reply)| Reported { recipient, fate, reply }).collect();
         let report = reporter.write(item, &reported, leased.first_tried, now);
@@ -302,6 +302,8 @@ impl Schedule {
 #[derive(Debug, Default)]
 struct Told<'a> {
     delivered: Vec<(&'a ForwardPath, &'a Reply)>,
+    /// Those of the delivered whom their hop will not report on.
+    unreported: Vec<(&'a ForwardPath, &'a Reply)>,
     failed: Vec<(&'a ForwardPath, Fate, Option<&'a Reply>)>,
     waiting: Vec<&'a ForwardPath>,
 }
@@ -311,7 +313,10 @@ impl<'a> Told<'a> {
         let mut told = Self::default();
         match outcomes {
             Ok(outcomes) => {
-                for RecipientOutcome { recipient, reply } in outcomes {
+                for RecipientOutcome { recipient, reply, hop_reports } in outcomes {
+                    if reply.is_positive() && !hop_reports {
+                        told.unreported.push((recipient, reply));
+                    }
                     match reply {
                         reply if reply.is_positive() => told.delivered.push((recipient, reply)),
                         reply if reply.is_permanent() => told.failed.push((recipient, Fate::Failed, Some(reply))),
@@ -367,11 +372,15 @@ mod tests {
     fn conclude(leased: &Leased, codes: Option<[u16; 3]>) -> Ended {
         let outcomes = codes.ok_or(Unreachable).map(|codes| {
             let recipients = leased.item.envelope.recipients.iter().cloned();
-            let outcome = |(recipient, code)| RecipientOutcome { recipient, reply: Reply::plain(code, "text") };
+            let outcome = |(recipient, code)| RecipientOutcome {
+                recipient,
+                reply: Reply::plain(code, "text"),
+                hop_reports: true,
+            };
             recipients.zip(codes).map(outcome).collect()
         });
         let from = Address::parse("outgate@ours.example").expect("an address");
-        schedule().conclude(leased, outcomes, true, &Reporter { from, hostname: "gate.example".into() })
+        schedule().conclude(leased, outcomes, &Reporter { from, hostname: "gate.example".into() })
     }
 
     #[test]

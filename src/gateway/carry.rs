@@ -9,8 +9,12 @@ use crate::{
         late::Late,
         relay::{Outgoing, RelayTransaction, Sent},
     },
-    intake::{Answer, RetryBook, RetryKey, Submission},
-    mail::{Address, Message, SubmissionId, edit::Edited, wire::Reply},
+    intake::{Answer, Onward, RetryBook, RetryKey, Submission},
+    mail::{
+        Address, Door, Message, SubmissionId,
+        edit::{Applied, Edited},
+        wire::Reply,
+    },
     policy::{Disposition, FactQuery, Mode, Verdict, planned::Made},
     quarantine::{Case, CaseStore, Letter, NewCase, NoticeWriter},
     store::Entry,
@@ -65,17 +69,21 @@ impl Gateway {
     }
 
     /// Incoming mail and our own injected mail: not judged, not changed, counted.
-    pub(super) async fn pass(&self, submission: Submission, upstream: RelayTransaction, answer_by: Instant) -> Answer {
+    pub(super) async fn pass(
+        &self,
+        submission: Submission,
+        onward: Onward<RelayTransaction>,
+        answer_by: Instant,
+    ) -> Answer {
         let events = vec![self.received(&submission, true)];
-        self.count("passed", &submission);
-        self.send(submission, upstream, None, events, Vec::new(), answer_by).await
+        self.send(submission, onward, None, events, "passed", answer_by).await
     }
 
     /// Relays, edited or as it came.
     pub(super) async fn relay(
         &self,
         submission: Submission,
-        upstream: RelayTransaction,
+        onward: Onward<RelayTransaction>,
         verdict: Verdict,
         made: Made,
         answer_by: Instant,
@@ -87,33 +95,56 @@ impl Gateway {
                 return self.try_later(&submission, "the store does not answer");
             }
         }
-        self.count("relay", &submission);
-        let edits = made
-            .applied
-            .as_ref()
-            .map_or(Vec::new(), |applied| applied.changes.iter().map(|change| change.kind.to_string()).collect());
-        let edited = made.applied.map(|applied| applied.edited);
-        self.send(submission, upstream, edited, events, edits, answer_by).await
+        self.send(submission, onward, made.applied, events, "relay", answer_by).await
     }
 
-    /// The message, with its edits if there are any, to the next hop; then the record; then the answer.
+    /// The message on its way, with its edits if there are any.
     async fn send(
+        &self,
+        submission: Submission,
+        onward: Onward<RelayTransaction>,
+        applied: Option<Applied>,
+        events: Vec<Event>,
+        counted: &'static str,
+        answer_by: Instant,
+    ) -> Answer {
+        let kinds = |applied: &Applied| applied.changes.iter().map(|change| change.kind.to_string()).collect();
+        let edits: Vec<String> = applied.as_ref().map_or(Vec::new(), kinds);
+        // Who sees whom is remembered of a message that left with its recipients as they stand.
+        let thread = (!edits.iter().any(|edit| edit == "hide-recipients")).then(|| thread_of(&submission.message));
+        let (id, key) = (submission.id, submission.retry_key);
+        let handed = HandedOn { id, key, door: submission.origin.door, counted, events, edits, thread };
+        match onward {
+            Onward::Hop(upstream) => {
+                let edited = applied.map(|applied| applied.edited);
+                self.hand_on(submission, upstream, edited, handed, answer_by).await
+            }
+            Onward::Server(_) => self.pass_on(submission, applied, handed).await,
+        }
+    }
+
+    /// The record, then the server in front carries it on. It has not sent anything yet: without a record it tries again.
+    async fn pass_on(&self, submission: Submission, applied: Option<Applied>, handed: HandedOn) -> Answer {
+        match self.store.commit(handed.unanswered()).await {
+            Ok(()) => Answer::PassOn { applied },
+            Err(_) => self.try_later(&submission, "the store does not answer"),
+        }
+    }
+
+    /// To the next hop; then the record; then the answer.
+    async fn hand_on(
         &self,
         submission: Submission,
         upstream: RelayTransaction,
         edited: Option<Edited>,
-        events: Vec<Event>,
-        edits: Vec<String>,
+        handed: HandedOn,
         answer_by: Instant,
     ) -> Answer {
         let trace = submission.trace.clone();
-        // Who sees whom is remembered of a message that left with its recipients as they stand.
-        let thread = (!edits.iter().any(|edit| edit == "hide-recipients")).then(|| thread_of(&submission.message));
         let outgoing = match edited {
             Some(edited) => Outgoing::edited(trace, edited),
             None => Outgoing::untouched(trace, submission.message.clone()),
         };
-        let handed = HandedOn { id: submission.id, key: submission.retry_key, events, edits, thread };
         match upstream.send(outgoing, answer_by).await {
             Sent::Replied(reply) | Sent::NotSent(reply) | Sent::Unknown(reply) => {
                 if self.store.commit(handed.entry(&reply)).await.is_err() && reply.is_positive() {
@@ -240,15 +271,21 @@ impl Gateway {
     }
 
     fn count(&self, disposition: &'static str, submission: &Submission) {
-        let door = submission.origin.door.as_str();
-        metrics::counter!("outgate_messages_total", "disposition" => disposition, "door" => door).increment(1);
+        count(disposition, submission.origin.door);
     }
+}
+
+fn count(disposition: &'static str, door: Door) {
+    metrics::counter!("outgate_messages_total", "disposition" => disposition, "door" => door.as_str()).increment(1);
 }
 
 /// What is written down once the next hop has answered.
 struct HandedOn {
     id: SubmissionId,
     key: RetryKey,
+    door: Door,
+    /// What the message counts as, once: a next hop that puts it off has it come again.
+    counted: &'static str,
     events: Vec<Event>,
     edits: Vec<String>,
     thread: Option<(String, FactQuery)>,
@@ -256,17 +293,32 @@ struct HandedOn {
 
 impl HandedOn {
     fn entry(self, reply: &Reply) -> Entry {
-        let mut events = self.events;
+        count(if reply.is_transient() { "try-later" } else { self.counted }, self.door);
         let what = What::HandedOn { code: reply.code(), edits: self.edits };
-        events.push(Event { at: OffsetDateTime::now_utc(), submission: Some(self.id), what });
-        let mut entry = Entry::new(events);
-        if reply.is_positive() {
-            entry = entry.with_retry(self.key, reply.clone());
-            if let Some((message_id, seen)) = self.thread {
-                entry = entry.with_thread(&message_id, &seen.references, &seen.visible);
-            }
+        let entry = written(self.id, self.events, what);
+        if !reply.is_positive() {
+            return entry;
         }
-        entry
+        with_thread(entry.with_retry(self.key, reply.clone()), self.thread)
+    }
+
+    /// For a message that the server in front carries on: nobody tells us what becomes of it, so there is no answer that a
+    /// retry could get.
+    fn unanswered(self) -> Entry {
+        count(self.counted, self.door);
+        with_thread(written(self.id, self.events, What::PassedOn { edits: self.edits }), self.thread)
+    }
+}
+
+fn written(id: SubmissionId, mut events: Vec<Event>, what: What) -> Entry {
+    events.push(Event { at: OffsetDateTime::now_utc(), submission: Some(id), what });
+    Entry::new(events)
+}
+
+fn with_thread(entry: Entry, thread: Option<(String, FactQuery)>) -> Entry {
+    match thread {
+        Some((message_id, seen)) => entry.with_thread(&message_id, &seen.references, &seen.visible),
+        None => entry,
     }
 }
 

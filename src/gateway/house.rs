@@ -3,16 +3,19 @@
 use super::{Gateway, alert::Alerts, scan::Pool};
 use crate::{
     audit::{Book, Event, What},
-    config::{self, Loaded, Settings},
+    config::{Loaded, Settings},
     delivery::{
         late::LateAnswers,
         notice::Notices,
         outbox::Outbox,
-        relay::{Relay, RelaySettings, TlsMode},
+        relay::{Relay, RelaySettings},
         report::Reporter,
     },
-    diagnostic::Diagnostics,
-    intake::smtp::{self, Door, Seals},
+    diagnostic::{Diagnostic, Diagnostics},
+    intake::{
+        Seals,
+        smtp::{self, Door},
+    },
     keys::Keys,
     mail::Address,
     store::Store,
@@ -112,6 +115,8 @@ impl House {
         for remark in &loaded.remarks {
             tracing::warn!("{remark}");
         }
+        let relayed = self.gateway.relay.reload(loaded.settings.next_hop.routes.clone());
+        relayed.map_err(|error| Diagnostic::of_file(loaded.settings.file.display().to_string(), error.to_string()))?;
         let ruleset = loaded.ruleset.digest().clone();
         self.gateway.loaded.store(Arc::new(loaded));
         let what = What::Activated { ruleset };
@@ -147,13 +152,7 @@ fn door(settings: &Settings, own_domains: &[String]) -> smtp::Settings {
 }
 
 fn relay(settings: &Settings) -> RelaySettings {
-    let tls = match settings.next_hop.tls {
-        config::Tls::None => TlsMode::None,
-        config::Tls::Opportunistic => TlsMode::Opportunistic,
-        config::Tls::Required => TlsMode::Required,
-    };
-    let address = format!("{}:{}", settings.next_hop.host, settings.next_hop.port);
-    RelaySettings::new(address, tls, settings.hostname.clone())
+    RelaySettings::with_routes(settings.next_hop.routes.clone(), settings.hostname.clone())
 }
 
 /// Who our own letters are from: as configured, else `outgate@` the first own domain.

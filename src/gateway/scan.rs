@@ -3,7 +3,10 @@
 use crate::{
     detect::{Detectors, Scan},
     intake::Submission,
-    mail::{PartId, Unread, UnreadReason, edit::Transport},
+    mail::{
+        PartId, Unread, UnreadReason,
+        edit::{Changes, Transport},
+    },
     policy::{
         PlannedEdit, Verdict,
         planned::{self, Made},
@@ -65,9 +68,9 @@ impl Pool {
 
     /// The copy that leaves, with all edits of the verdict that can be made. A fault of ours, or no end in time, is a
     /// fault of this message: the rules' fallbacks count.
-    pub async fn make(&self, submission: &Submission, verdict: &Verdict) -> Result<Made, Busy> {
+    pub async fn make(&self, submission: &Submission, verdict: &Verdict, changes: Changes) -> Result<Made, Busy> {
         let edits: Vec<_> = verdict.consignments.iter().flat_map(|consignment| consignment.edits.clone()).collect();
-        let transport = Transport { smtputf8: submission.envelope.sender.smtputf8() };
+        let transport = Transport { smtputf8: submission.envelope.sender.smtputf8(), changes };
         if edits.is_empty() {
             return Ok(Made { applied: None, unmade: Vec::new() });
         }

@@ -3,12 +3,24 @@
 //! In: bytes on a connection. Out: a `Submission`, for which the corridor gives an `Answer` back. Never: judging,
 //! storing, or a 250 that nobody stands behind.
 
+mod memory;
 mod network;
+mod passage;
 pub mod smtp;
+mod trace;
 
+pub use memory::{Budget, Reservation};
 pub use network::{Network, NetworkError};
+pub use trace::{PASS, Pass, Seals, Trace, leading_trace};
 
-use crate::mail::{Envelope, ForwardPath, Message, Origin, ReversePath, SubmissionId, edit::Applied, wire::Reply};
+use crate::{
+    mail::{
+        Envelope, ForwardPath, Message, Origin, ReversePath, SubmissionId,
+        edit::{Applied, Changes},
+        wire::Reply,
+    },
+    sensitive::Sensitive,
+};
 use std::{future::Future, sync::Arc, time::Duration};
 use time::OffsetDateTime;
 
@@ -20,7 +32,7 @@ pub struct Submission {
     /// Sender and the recipients that were answered with 250.
     pub envelope: Envelope,
     pub message: Message,
-    /// Our Received header, to stand before the message when it leaves (CR LF at its end).
+    /// Our Received header (CR LF at its end), to stand before the message when it leaves.
     pub trace: Arc<[u8]>,
     /// The length of the leading trace headers (Received, Return-Path, Delivered-To, our pass) of `message`:
     /// the retry record looks at what is below.
@@ -55,8 +67,27 @@ pub enum Answer {
     TryLater,
 }
 
-/// The corridor behind the doors: walks one submission to its answer. `upstream` is the transaction that the
-/// door opened at the next hop; dropping it unused resets it.
+/// How a message goes on that is not stopped.
+#[derive(Debug)]
+pub enum Onward<T> {
+    /// SMTP door: to the next hop, in the transaction that the door opened there. Dropping it unused resets it.
+    Hop(T),
+    /// Milter door: the mail server in front carries it on, and makes these changes of ours. What its next hop answers
+    /// we never learn.
+    Server(Changes),
+}
+
+impl<T> Onward<T> {
+    /// What of the message can be changed on this way.
+    pub fn changes(&self) -> Changes {
+        match self {
+            Onward::Hop(_) => Changes::ALL,
+            Onward::Server(changes) => *changes,
+        }
+    }
+}
+
+/// The corridor behind the doors: walks one submission to its answer.
 pub trait Corridor: Send + Sync + 'static {
     type NextHop: NextHop;
 
@@ -65,7 +96,7 @@ pub trait Corridor: Send + Sync + 'static {
     fn walk(
         &self,
         submission: Submission,
-        upstream: <Self::NextHop as NextHop>::Transaction,
+        onward: Onward<<Self::NextHop as NextHop>::Transaction>,
     ) -> impl Future<Output = Answer> + Send;
 
     /// The client has taken note of the final answer (its next command or a clean close came): the
@@ -83,8 +114,20 @@ pub trait NextHop: Send + Sync + 'static {
     /// The EHLO keywords last seen from the hop (cached; before the first contact a safe set with 8BITMIME).
     fn extensions(&self) -> Extensions;
 
-    /// A transaction that has not yet touched the hop: a connection is leased at its first RCPT.
-    fn begin(&self, sender: ReversePath) -> Self::Transaction;
+    /// Whether the hop takes this login, asked over a connection that nobody listens in on. The error is for the client:
+    /// 535 when the hop refuses it, 454 when it cannot be asked now.
+    fn authenticate(&self, credentials: &Credentials) -> impl Future<Output = Result<(), Reply>> + Send;
+
+    /// A transaction that has not yet touched the hop: a connection is leased at its first RCPT. With an identity it goes
+    /// over a connection that is logged in as this client and serves nobody else.
+    fn begin(&self, sender: ReversePath, identity: Option<Arc<Credentials>>) -> Self::Transaction;
+}
+
+/// A login: a client's that is passed through to the next hop, or our own there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    pub user: Sensitive<String>,
+    pub password: Sensitive<String>,
 }
 
 /// What the next hop offers, as far as the door must know.

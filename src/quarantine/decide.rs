@@ -61,7 +61,7 @@ fn name(decision: Decision) -> &'static str {
 /// cannot be made does not stop a person's release.
 async fn release<S: CaseStore>(store: &S, case: &Case, face: &Face) -> Result<OutboxItem, CaseError> {
     let message = Message::parse(store.message(case.head.id).await?);
-    let transport = Transport { smtputf8: face.envelope.sender.smtputf8() };
+    let transport = Transport { smtputf8: face.envelope.sender.smtputf8(), ..Transport::default() };
     let made = planned::make(&message, &face.edits, transport);
     let mut content = face.trace.expose().clone().into_bytes();
     match made.applied {

@@ -101,11 +101,15 @@ fn a_reload_takes_a_good_set_and_keeps_the_old_one_when_the_new_is_bad() {
     );
     assert_eq!(*first.ruleset.digest(), digest);
 
-    write(home.path(), "outgate.toml", &format!("mode = 'watch'\n{}", SETTINGS.replace("10036", "10037")));
+    write(
+        home.path(),
+        "outgate.toml",
+        &format!("mode = 'watch'\nhostname = 'other.example'\n{}", SETTINGS.replace("10036", "10037")),
+    );
     let second = first.reload().unwrap_or_else(|mistakes| panic!("{}", mistakes.render(false)));
     assert_eq!(second.settings.mode, Mode::Watch);
     assert_ne!(*second.ruleset.digest(), digest);
-    assert!(second.remarks.iter().any(|remark| remark.ends_with("only after a restart: [next-hop]")));
+    assert!(second.remarks.iter().any(|remark| remark.ends_with("only after a restart: hostname")));
 }
 
 #[test]

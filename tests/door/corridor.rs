@@ -1,7 +1,7 @@
 //! A corridor and a next hop that answer by the names of senders and recipients.
 
 use outgate::{
-    intake::{Answer, Corridor, Extensions, NextHop, RetryKey, Submission, Transaction},
+    intake::{Answer, Corridor, Credentials, Extensions, NextHop, Onward, RetryKey, Submission, Transaction},
     mail::{ForwardPath, ReversePath, wire::Reply},
 };
 use std::{
@@ -57,7 +57,14 @@ impl NextHop for Shared {
         self.0.hop.extensions.lock().unwrap().clone()
     }
 
-    fn begin(&self, _: ReversePath) -> Open {
+    async fn authenticate(&self, credentials: &Credentials) -> Result<(), Reply> {
+        match credentials.password.expose().as_str() {
+            "right" => Ok(()),
+            _ => Err(Reply::new(535, (5, 7, 8), "Login refused")),
+        }
+    }
+
+    fn begin(&self, _: ReversePath, _: Option<std::sync::Arc<Credentials>>) -> Open {
         Open { hop: std::sync::Arc::clone(&self.0) }
     }
 }
@@ -92,7 +99,7 @@ impl Corridor for Shared {
         self
     }
 
-    async fn walk(&self, submission: Submission, _: Open) -> Answer {
+    async fn walk(&self, submission: Submission, _: Onward<Open>) -> Answer {
         let sender = submission.envelope.sender.address.as_ref().map_or("", |address| address.local()).to_owned();
         self.0.handed.lock().unwrap().push(submission);
         match sender.as_str() {

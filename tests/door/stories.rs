@@ -2,7 +2,7 @@
 
 use crate::house::{House, KEY, settings};
 use outgate::{
-    intake::smtp::{Peer, Seals},
+    intake::{Seals, smtp::Peer},
     keys::Keys,
     mail::{SubmissionId, wire::LineEndings},
 };

@@ -93,7 +93,7 @@ async fn refusals_of_mail_are_every_recipients_answer() {
         ]);
         let hop = Hop::start(&[&conversation]).await;
         let relay = relay(&hop);
-        let mut transaction = relay.begin(sender(&[]));
+        let mut transaction = relay.begin(sender(&[]), None);
         let replies = transaction.recipients(&[path("b@else.example"), path("c@else.example")]).await;
         assert!(replies.iter().all(|reply| reply.code() == told), "{said}: {replies:?}");
         let later = transaction.recipients(&[path("d@else.example")]).await;
@@ -142,7 +142,7 @@ async fn some_recipients_refused_in_six_patterns() {
         ]);
         let hop = Hop::start(&[&conversation]).await;
         let relay = relay(&hop);
-        let mut transaction = relay.begin(sender(&[]));
+        let mut transaction = relay.begin(sender(&[]), None);
         let batch = [path("a@x.example"), path("b@x.example"), path("c@x.example")];
         let codes: Vec<_> = transaction.recipients(&batch).await.iter().map(Reply::code).collect();
         assert_eq!(codes, pattern);
@@ -165,7 +165,7 @@ async fn a_421_among_the_recipients_ends_it_without_losing_the_accepted() {
     let again = "C MAIL FROM:<ann@ours.example>\nc RCPT TO:<a@x.example>\nS 250 ok\nS 250 ok";
     let hop = Hop::start(&[&closing, &script(&[GREETING, again, DATA])]).await;
     let relay = relay(&hop);
-    let mut transaction = relay.begin(sender(&[]));
+    let mut transaction = relay.begin(sender(&[]), None);
     let replies = transaction.recipients(&[path("a@x.example"), path("b@x.example")]).await;
     assert_eq!(replies.iter().map(Reply::code).collect::<Vec<_>>(), [250, 451]);
     assert_eq!(code(&sent(transaction).await), 250);

@@ -3,9 +3,10 @@
 //! A script is a conversation, one step a line:
 //! `S text` says text; `C line` reads that line; `c line` reads a line that came in the same write as the one before;
 //! `SLOW text` says text one byte at a time; `RAW text` says half a line; `HUGE code n` says a reply of n bytes; `BODY` reads a
-//! message to its final dot; `PART` reads some of it; `WAIT ms`; `TLS` shakes hands; `EOF` sees the client go. At its end the
-//! hop closes.
+//! message to its final dot; `PART` reads some of it; `WAIT ms`; `TLS` shakes hands; `EOF` sees the client go;
+//! `NOCOMMAND` sees it go without a word of SMTP. At its end the hop closes.
 
+use outgate::delivery::relay::ClientCertificate;
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -15,7 +16,7 @@ use tokio::{
 };
 use tokio_rustls::{
     TlsAcceptor,
-    rustls::{self, ServerConfig, pki_types::PrivateKeyDer},
+    rustls::{self, ServerConfig, pki_types::PrivateKeyDer, server::WebPkiClientVerifier},
 };
 
 /// The opening of most conversations.
@@ -37,20 +38,59 @@ pub struct Hop {
 
 pub struct Certified {
     pub pem: String,
+    made: Made,
     acceptor: TlsAcceptor,
 }
 
+type Made = Arc<rcgen::CertifiedKey<rcgen::KeyPair>>;
+
 pub fn certificate(name: &str) -> Certified {
-    let made = rcgen::generate_simple_self_signed(vec![name.to_string()]).unwrap();
+    certificate_for(name, &[&rustls::version::TLS12, &rustls::version::TLS13])
+}
+
+/// For a hop that speaks these versions alone.
+pub fn certificate_for(name: &str, versions: &[&'static rustls::SupportedProtocolVersion]) -> Certified {
+    let made = Arc::new(rcgen::generate_simple_self_signed(vec![name.to_string()]).unwrap());
+    let config = config(&made, versions, None);
+    Certified { pem: made.cert.pem(), made, acceptor: TlsAcceptor::from(Arc::new(config)) }
+}
+
+/// One that a client shows.
+pub fn client_certificate() -> Certified {
+    certificate("gate.example")
+}
+
+impl Certified {
+    /// As this one, for a hop that takes nobody without that client certificate.
+    pub fn asking_for(&self, client: &Certified) -> Certified {
+        let config = config(&self.made, &[&rustls::version::TLS12, &rustls::version::TLS13], Some(client));
+        Certified { pem: self.pem.clone(), made: self.made.clone(), acceptor: TlsAcceptor::from(Arc::new(config)) }
+    }
+
+    pub fn shown(&self) -> ClientCertificate {
+        let key: Arc<[u8]> = self.made.signing_key.serialize_pem().into_bytes().into();
+        ClientCertificate { chain: self.pem.as_bytes().into(), key: key.into() }
+    }
+}
+
+fn config(
+    made: &Made,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+    client: Option<&Certified>,
+) -> ServerConfig {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key)
-        .unwrap();
-    Certified { pem: made.cert.pem(), acceptor: TlsAcceptor::from(Arc::new(config)) }
+    let builder = ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(versions).unwrap();
+    let builder = match client {
+        None => builder.with_no_client_auth(),
+        Some(client) => {
+            let mut roots = rustls::RootCertStore::empty();
+            roots.add(client.made.cert.der().clone()).unwrap();
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            builder.with_client_cert_verifier(verifier.build().unwrap())
+        }
+    };
+    builder.with_single_cert(vec![made.cert.der().clone()], key).unwrap()
 }
 
 impl Hop {
@@ -159,6 +199,13 @@ impl Conversation {
                     let mut byte = [0];
                     let end = timeout(Duration::from_secs(10), self.wire.read(&mut byte)).await.unwrap();
                     assert!(matches!(end, Ok(0) | Err(_)), "more came: {byte:?}");
+                }
+                "NOCOMMAND" => {
+                    let mut seen = [0];
+                    let read = timeout(Duration::from_secs(10), self.wire.read(&mut seen)).await.unwrap();
+                    let seen = &seen[..read.unwrap_or(0)];
+                    // A TLS record of a handshake or alert, not a line of SMTP.
+                    assert!(matches!(seen.first(), None | Some(0x15 | 0x16)), "{seen:?}");
                 }
                 "TLS" => return,
                 _ => panic!("no such step: {step}"),

@@ -4,9 +4,11 @@
 
 mod faults;
 mod hop;
+mod login;
 mod measure;
 mod outbox;
 mod paths;
+mod routes;
 mod tls;
 
 use hop::{GREETING, Hop};
@@ -72,7 +74,7 @@ fn in_seconds(seconds: u64) -> Instant {
 
 /// A transaction to one recipient, and what the hop said to it.
 async fn begun(relay: &Relay) -> (RelayTransaction, Reply) {
-    let mut transaction = relay.begin(sender(&[]));
+    let mut transaction = relay.begin(sender(&[]), None);
     let replies = transaction.recipients(&[path("bob@else.example")]).await;
     assert_eq!(replies.len(), 1);
     (transaction, replies.into_iter().next().unwrap())

@@ -7,7 +7,7 @@ use outgate::{
         outbox::{Outbox, Schedule},
         report::Reporter,
     },
-    intake::{RetryKey, smtp::Seals},
+    intake::{RetryKey, Seals},
     keys::Keys,
     mail::SubmissionId,
     policy::{Category, Disposition},

@@ -57,7 +57,7 @@ async fn a_hop_without_pipelining_is_asked_step_by_step() {
         C QUIT";
     let hop = Hop::start(&[plain]).await;
     let relay = relay(&hop);
-    let mut transaction = relay.begin(sender(&["SIZE=100", "RET=HDRS", "BODY=7BIT"]));
+    let mut transaction = relay.begin(sender(&["SIZE=100", "RET=HDRS", "BODY=7BIT"]), None);
     let replies = transaction.recipients(&[path("bob@else.example"), path("cat@else.example")]).await;
     assert_eq!(replies.iter().map(Reply::code).collect::<Vec<_>>(), [250, 550]);
     assert_eq!(code(&sent(transaction).await), 250);
@@ -129,7 +129,7 @@ async fn a_thousand_recipients_in_one_batch() {
     }
     let hop = Hop::start(&[&conversation]).await;
     let relay = relay(&hop);
-    let mut transaction = relay.begin(sender(&[]));
+    let mut transaction = relay.begin(sender(&[]), None);
     let batch: Vec<_> = (0..1_000).map(|number| path(&format!("r{number}@else.example"))).collect();
     let replies = transaction.recipients(&batch).await;
     assert!(replies.iter().enumerate().all(|(at, reply)| reply.code() == if at % 100 == 7 { 550 } else { 250 }));
@@ -216,7 +216,7 @@ async fn what_the_hop_cannot_take_is_refused_and_nothing_is_sent_of_it() {
     let hop = Hop::start(&[&script(&[bare, ENVELOPE, DATA])]).await;
     let relay = relay(&hop);
     for (parameter, enhanced) in [("BODY=8BITMIME", (5, 6, 3)), ("SMTPUTF8", (5, 6, 7))] {
-        let mut transaction = relay.begin(sender(&[parameter]));
+        let mut transaction = relay.begin(sender(&[parameter]), None);
         let replies = transaction.recipients(&[path("bob@else.example"), path("cat@else.example")]).await;
         assert!(replies.iter().all(|reply| (reply.code(), reply.enhanced()) == (550, Some(enhanced))));
     }

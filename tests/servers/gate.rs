@@ -57,6 +57,13 @@ impl Gate {
         self.group = None;
     }
 
+    /// As `systemctl reload` does; waits until the new set is in force.
+    pub fn reload(&self) {
+        let before = self.log().matches("was read again").count();
+        self.group.as_ref().expect("it runs").signal(rustix::process::Signal::HUP);
+        eventually("the configuration is read again", 20, || self.log().matches("was read again").count() > before);
+    }
+
     /// `case list --json`.
     pub fn cases(&self) -> Vec<Value> {
         let text = self.outgate(&["--json", "case", "list"]);

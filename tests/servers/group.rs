@@ -1,5 +1,6 @@
 //! Processes that end with the test, ports and folders for them.
 
+use rustix::process::{Pid, Signal, kill_process};
 use std::{
     fs::{self, File, Permissions},
     net::{SocketAddr, TcpListener, TcpStream},
@@ -47,6 +48,16 @@ impl Group {
             assert!(Instant::now() < until, "nobody listens on port {port}; the log says:\n{log}");
             thread::sleep(Duration::from_millis(25));
         }
+    }
+}
+
+impl Group {
+    /// A signal to the process itself, not to the shell that holds its leash.
+    pub fn signal(&self, signal: Signal) {
+        let shell = self.child.id();
+        let children = fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).unwrap();
+        let process = children.split_whitespace().next().and_then(|pid| pid.parse().ok()).and_then(Pid::from_raw);
+        kill_process(process.expect("it runs"), signal).unwrap();
     }
 }
 

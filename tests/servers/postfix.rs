@@ -92,6 +92,13 @@ impl Postfix {
         command("/usr/sbin/postfix", &["reload"]);
     }
 
+    /// A file in its configuration's folder.
+    pub fn write(&self, name: &str, text: &str) {
+        let path = self.etc().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
     /// As a power cut would.
     pub fn kill(&mut self) {
         self.group = None;

@@ -41,10 +41,13 @@ fn a_reload_takes_a_good_set_and_no_other() {
     gateway.reload();
     assert!(is_held(&gateway, &hop, "enforcing again"));
 
-    let elsewhere = "127.0.0.1:9".parse().unwrap();
-    gateway.configure(elsewhere, &Setup { top: "mode = \"watch\"", ..Setup::default() });
+    let other = Hop::start();
+    gateway.configure(other.address(), &Setup { top: "mode = \"watch\"", ..Setup::default() });
     let log = gateway.reload();
-    assert!(log.contains("changed, and in force only after a restart: [next-hop]"), "{log}");
-    assert!(!is_held(&gateway, &hop, "watching again"), "the rest is in force");
-    println!("SIGHUP: 2 of 2 bad sets refused with file and line, 2 of 2 good ones taken");
+    assert!(log.contains("The configuration was read again and is active"), "{log}");
+    assert!(!is_held(&gateway, &other, "watching again"), "the new next hop is in force with the rest");
+    assert!(hop.with_number("watching again").is_empty(), "and the old one gets nothing more");
+    println!(
+        "SIGHUP: 2 of 2 bad sets refused with file and line, 3 of 3 good ones taken, the last with another next hop"
+    );
 }

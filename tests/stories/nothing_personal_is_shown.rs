@@ -68,10 +68,13 @@ fn no_word_of_a_message_is_in_log_metrics_or_data() {
     gateway.becomes(&id, "delivered");
     hop.down();
     assert!(hand_in(door, from, to, &plain).starts_with("451"));
-    assert!(gateway.health("/readyz").starts_with("HTTP/1.1 200"), "the hop's trouble is not ours");
+    let ready = gateway.health("/readyz");
+    assert!(ready.starts_with("HTTP/1.1 200"), "the hop's trouble is not ours");
+    assert!(ready.contains("next hop default: cannot be used"), "{ready}");
 
     let metrics = gateway.health("/metrics");
     for wanted in [
+        r#"outgate_next_hop_up{route="default",hop="1"} 0"#,
         r#"outgate_messages_total{disposition="relay",door="smtp"}"#,
         r#"outgate_messages_total{disposition="hold",door="smtp"} 1"#,
         r#"outgate_messages_total{disposition="return",door="smtp"} 1"#,

@@ -53,6 +53,16 @@ impl Client {
         }
     }
 
+    /// DATA and the message, in a transaction that has recipients; the answer to its final dot.
+    pub fn finish(&mut self, message: &[u8]) -> io::Result<String> {
+        let go_on = self.say("DATA")?;
+        if !go_on.starts_with('3') {
+            return Ok(go_on);
+        }
+        self.write_message(message)?;
+        self.answer()
+    }
+
     /// A whole transaction, after which the client is gone before it could hear the answer.
     pub fn send_and_drop(mut self, from: &str, to: &[&str], message: &[u8]) {
         let refused = self.open(from, to, message).expect("the door answers");

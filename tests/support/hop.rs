@@ -27,6 +27,8 @@ pub struct Manner {
     pub late: Option<(usize, Duration)>,
     /// What the final dot is answered with instead of 250: then nothing is kept.
     pub dot: Option<String>,
+    /// The next so many RCPT and final dots are answered with 451, as a greylisting server does.
+    pub greylisted: (usize, usize),
 }
 
 /// The hop; cheap to share, ends with its last owner's test.
@@ -145,7 +147,7 @@ fn converse(stream: TcpStream, shared: &Shared) -> io::Result<()> {
             }
             "RCPT" => {
                 let recipient = address(&line);
-                let refused = lock(&shared.manner).refused.get(&recipient).cloned();
+                let refused = refusal(&mut lock(&shared.manner), &recipient);
                 if refused.is_none() {
                     recipients.push(recipient);
                 }
@@ -168,10 +170,19 @@ fn converse(stream: TcpStream, shared: &Shared) -> io::Result<()> {
     }
 }
 
+fn refusal(manner: &mut Manner, recipient: &str) -> Option<String> {
+    manner.refused.get(recipient).cloned().or_else(|| put_off(&mut manner.greylisted.0))
+}
+
+fn put_off(left: &mut usize) -> Option<String> {
+    *left = left.checked_sub(1)?;
+    Some("451 4.7.1 Greylisted, try again later".into())
+}
+
 /// Keeps a message, and says what the final dot is answered with.
 fn dot(shared: &Shared, arrived: Arrived) -> String {
     let mut manner = lock(&shared.manner);
-    if let Some(reply) = manner.dot.clone() {
+    if let Some(reply) = manner.dot.clone().or_else(|| put_off(&mut manner.greylisted.1)) {
         return reply;
     }
     lock(&shared.arrived).push(arrived);
@@ -189,12 +200,12 @@ fn dot(shared: &Shared, arrived: Arrived) -> String {
     "250 2.0.0 kept".into()
 }
 
-fn address(line: &str) -> String {
+pub(super) fn address(line: &str) -> String {
     line.split_once('<').and_then(|(_, rest)| rest.split_once('>')).map_or("", |(address, _)| address).to_string()
 }
 
 /// The message up to its final dot, dots undone. None when the client went away before.
-fn content(input: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
+pub(super) fn content(input: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     loop {
         let mut line = Vec::new();

@@ -8,11 +8,13 @@
 )]
 
 mod client;
+mod fault;
 mod gateway;
 mod hop;
 mod letters;
 
 pub use client::{Client, Tried, hand_in};
+pub use fault::{Fault, FaultySink, Step};
 pub use gateway::{Gateway, Setup};
 pub use hop::Hop;
 pub use letters::{abusive_word, below_trace, fixture, fixtures, found_in, letter, number, with_crlf};

@@ -1,8 +1,11 @@
 //! One connection to the next hop: commands out, replies in.
 
 use super::{failure::Lost, offers::Offers, stream::Stream};
-use crate::mail::wire::{Reply, ReplyParser, WireBody};
-use std::{future::poll_fn, io::ErrorKind, pin::Pin, task::Poll};
+use crate::{
+    intake::Credentials,
+    mail::wire::{Reply, ReplyParser, WireBody},
+};
+use std::{future::poll_fn, io::ErrorKind, pin::Pin, sync::Arc, task::Poll};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf},
     net::TcpStream,
@@ -25,6 +28,10 @@ pub(super) struct Connection {
     /// Commands on their way out.
     out: Vec<u8>,
     pub offers: Offers,
+    /// The hop's certificate was checked.
+    pub verified: bool,
+    /// Whose it is: it serves no other identity.
+    pub identity: Option<Arc<Credentials>>,
     /// Transactions that went over it.
     pub uses: u32,
     /// A transaction was left unfinished: RSET goes in front of the next one.
@@ -41,6 +48,8 @@ impl Connection {
             unused: 0..0,
             out: Vec::new(),
             offers: Offers::default(),
+            verified: false,
+            identity: None,
             uses: 0,
             owes_reset: false,
             idle_since: Instant::now(),
@@ -54,6 +63,10 @@ impl Connection {
             Stream::Clear(stream) if in_step => Some(stream),
             _ => None,
         }
+    }
+
+    pub(super) fn stream(&self) -> &Stream {
+        &self.stream
     }
 
     /// Where commands are written to, before `flush` sends them in one go.

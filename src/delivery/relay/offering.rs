@@ -1,6 +1,10 @@
 //! MAIL and RCPT: the lines, in one write where the hop allows it (RFC 2920), and the answers.
 
-use super::{connection::Connection, failure::Lost, offers::Offers};
+use super::{
+    connection::Connection,
+    failure::{Failure, Lost, Step},
+    offers::Offers,
+};
 use crate::mail::{
     ForwardPath, Parameter, ReversePath,
     wire::{Reply, ReplyError},
@@ -42,6 +46,25 @@ impl Offered {
     /// The hop had closed the connection before it saw the transaction, or closes it instead of an answer.
     pub fn found_closed(&self) -> bool {
         self.mail.is_none() && matches!(self.end, Some(End::Lost(Lost::Closed(_)) | End::Closing(_)))
+    }
+}
+
+impl Offered {
+    /// The hop was lost before it answered any recipient: as good as not reached.
+    pub fn says_nothing(&self) -> Option<Failure> {
+        let refused = self.mail.as_ref().is_some_and(|mail| !mail.is_positive());
+        match &self.end {
+            Some(End::Lost(Lost::Closed(kind))) if self.recipients.is_empty() && !refused => {
+                Some(Failure::Unreachable { step: Step::Mail, kind: *kind })
+            }
+            Some(End::Lost(Lost::Silent)) if self.recipients.is_empty() && !refused => {
+                Some(Failure::Unreachable { step: Step::Mail, kind: ErrorKind::TimedOut })
+            }
+            Some(End::Closing(reply)) if self.recipients.is_empty() && !refused => {
+                Some(Failure::Refused { step: Step::Mail, code: reply.code() })
+            }
+            _ => None,
+        }
     }
 }
 
@@ -211,6 +234,8 @@ mod tests {
         smtputf8: true,
         dsn: true,
         auth: true,
+        plain: true,
+        login: true,
         start_tls: false,
         size: Some(0),
     };

@@ -10,6 +10,10 @@ pub(super) struct Offers {
     pub smtputf8: bool,
     pub dsn: bool,
     pub auth: bool,
+    /// AUTH PLAIN.
+    pub plain: bool,
+    /// AUTH LOGIN.
+    pub login: bool,
     pub start_tls: bool,
     /// SIZE with its figure; 0 is no limit told (RFC 1870 3).
     pub size: Option<u64>,
@@ -27,7 +31,13 @@ impl Offers {
                 "8BITMIME" => offers.eight_bit_mime = true,
                 "SMTPUTF8" => offers.smtputf8 = true,
                 "DSN" => offers.dsn = true,
-                "AUTH" => offers.auth = true,
+                "AUTH" => {
+                    offers.auth = true;
+                    for mechanism in words {
+                        offers.plain |= mechanism.eq_ignore_ascii_case("PLAIN");
+                        offers.login |= mechanism.eq_ignore_ascii_case("LOGIN");
+                    }
+                }
                 "STARTTLS" => offers.start_tls = true,
                 "SIZE" => offers.size = Some(words.next().and_then(|size| size.parse().ok()).unwrap_or(0)),
                 _ => {}
@@ -68,7 +78,7 @@ mod tests {
         let reply = ehlo(text);
         let offers = Offers::of(&reply);
         assert!(offers.pipelining && offers.eight_bit_mime && offers.dsn && offers.auth && offers.smtputf8);
-        assert!(offers.start_tls);
+        assert!(offers.start_tls && offers.plain && !offers.login);
         assert_eq!(offers.size, Some(1_000));
         assert_eq!(Offers::of(&Reply::plain(250, "DSN")), Offers::default(), "the first line is a greeting");
         assert_eq!(Offers::of(&Reply::plain(250, "hop\nSIZE")).size, Some(0));

@@ -1,14 +1,17 @@
 //! TLS towards the next hop.
 
-use super::settings::{RelaySettings, TlsMode};
+use super::settings::{ClientCertificate, RouteSettings, TlsMode};
 use std::sync::Arc;
 use tokio_rustls::{
     TlsConnector,
     rustls::{
-        self, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-        client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        self, ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme,
+        client::{
+            WantsClientCert,
+            danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        },
         crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
-        pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
+        pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
     },
 };
 
@@ -16,6 +19,8 @@ use tokio_rustls::{
 pub(super) struct Tls {
     pub connector: TlsConnector,
     pub name: ServerName<'static>,
+    /// Whether a handshake that succeeds says who the hop is.
+    pub verifies: bool,
 }
 
 /// Why the settings for the next hop cannot be used.
@@ -26,7 +31,11 @@ pub enum SettingsError {
     #[error("the next hop's name cannot be the subject of a certificate")]
     Name,
     #[error("the file with trusted certificates cannot be used: {0}")]
-    CaFile(String),
+    Authorities(String),
+    #[error("our certificate for the next hop cannot be used: {0}")]
+    Certificate(String),
+    #[error("the key of our certificate for the next hop cannot be used: {0}")]
+    Key(String),
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] rustls::Error),
 }
@@ -41,34 +50,55 @@ pub(super) fn host(address: &str) -> Result<&str, SettingsError> {
 
 impl Tls {
     /// None for `TlsMode::None`.
-    pub fn new(settings: &RelaySettings) -> Result<Option<Self>, SettingsError> {
-        let host = host(&settings.address)?;
-        if settings.tls == TlsMode::None {
+    pub fn new(address: &str, route: &RouteSettings) -> Result<Option<Self>, SettingsError> {
+        let host = host(address)?;
+        if route.tls == TlsMode::None {
             return Ok(None);
         }
-        let name = ServerName::try_from(host.to_string()).map_err(|_| SettingsError::Name)?;
+        let name = route.tls_name.as_deref().unwrap_or(host).to_string();
+        let name = ServerName::try_from(name).map_err(|_| SettingsError::Name)?;
         let provider = Arc::new(ring::default_provider());
+        // TLS 1.2 and 1.3: rustls has nothing older.
         let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
-        let config = if settings.tls == TlsMode::Required {
-            builder.with_root_certificates(roots(settings)?).with_no_client_auth()
+        let verifies = route.tls.verifies();
+        let builder = if verifies {
+            builder.with_root_certificates(roots(route.authorities.as_deref())?)
         } else {
-            let anyone = Arc::new(Anyone(provider));
-            builder.dangerous().with_custom_certificate_verifier(anyone).with_no_client_auth()
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(Anyone(provider)))
         };
-        Ok(Some(Self { connector: TlsConnector::from(Arc::new(config)), name }))
+        let config = with_certificate(builder, route.certificate.as_ref())?;
+        Ok(Some(Self { connector: TlsConnector::from(Arc::new(config)), name, verifies }))
     }
 }
 
-fn roots(settings: &RelaySettings) -> Result<RootCertStore, SettingsError> {
-    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    let Some(path) = &settings.ca_file else { return Ok(roots) };
-    let unusable = |error: &dyn std::fmt::Display| SettingsError::CaFile(error.to_string());
-    let mut found = false;
-    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| unusable(&error))? {
-        roots.add(certificate.map_err(|error| unusable(&error))?).map_err(|error| unusable(&error))?;
-        found = true;
+fn with_certificate(
+    builder: ConfigBuilder<ClientConfig, WantsClientCert>,
+    certificate: Option<&ClientCertificate>,
+) -> Result<ClientConfig, SettingsError> {
+    let Some(certificate) = certificate else { return Ok(builder.with_no_client_auth()) };
+    let chain = certificates(&certificate.chain).map_err(SettingsError::Certificate)?;
+    let key = PrivateKeyDer::from_pem_slice(certificate.key.expose());
+    // What is wrong with it is said without a byte of it.
+    let key = key.map_err(|_| SettingsError::Key("it holds no private key in PEM".into()))?;
+    builder.with_client_auth_cert(chain, key).map_err(|error| SettingsError::Key(error.to_string()))
+}
+
+/// Those of the file, else the public ones.
+fn roots(authorities: Option<&[u8]>) -> Result<RootCertStore, SettingsError> {
+    let Some(pem) = authorities else {
+        return Ok(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() });
+    };
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(pem).map_err(SettingsError::Authorities)? {
+        roots.add(certificate).map_err(|error| SettingsError::Authorities(error.to_string()))?;
     }
-    if found { Ok(roots) } else { Err(unusable(&"it holds no certificate")) }
+    Ok(roots)
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let found = found.map_err(|error| error.to_string())?;
+    if found.is_empty() { Err("it holds no certificate in PEM".into()) } else { Ok(found) }
 }
 
 /// Takes any certificate: opportunistic TLS keeps listeners out and cannot know who answers (RFC 7435 3). That the

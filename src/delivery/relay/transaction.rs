@@ -4,10 +4,11 @@ use super::{
     Outgoing, Sent,
     failure::{Failure, Lost, Step, count, ours, passed_on},
     offering::{End, Offered, unsuitable},
-    pool::{Lease, Pool, Want},
+    pool::{Lease, Want},
+    route::{Patience, Route, Routes},
 };
 use crate::{
-    intake::Transaction,
+    intake::{Credentials, Transaction},
     mail::{
         ForwardPath, ReversePath,
         wire::{Reply, WireBody},
@@ -25,8 +26,11 @@ const EARLY_REPLY: Duration = Duration::from_millis(200);
 /// A transaction of one client at the next hop. Dropping it unused leaves the connection to the next one, which
 /// resets it.
 pub struct RelayTransaction {
-    pool: Arc<Pool>,
+    routes: Arc<Routes>,
+    /// Where those go who were accepted; until someone is, where the last were offered.
+    route: Arc<Route>,
     sender: ReversePath,
+    identity: Option<Arc<Credentials>>,
     /// Those whom the client was told 250 for.
     accepted: Vec<ForwardPath>,
     state: State,
@@ -39,13 +43,14 @@ enum State {
     Open(Lease),
     /// Someone was told 250 without the hop's word.
     Blind,
-    /// What every further recipient is told.
+    /// What every further recipient of this route is told.
     Settled(Reply),
 }
 
 impl RelayTransaction {
-    pub(super) fn new(pool: Arc<Pool>, sender: ReversePath) -> Self {
-        Self { pool, sender, accepted: Vec::new(), state: State::New }
+    pub(super) fn new(routes: Arc<Routes>, sender: ReversePath, identity: Option<Arc<Credentials>>) -> Self {
+        let route = routes.default_route().clone();
+        Self { routes, route, sender, identity, accepted: Vec::new(), state: State::New }
     }
 
     /// Sends the message for the accepted recipients and gives the hop's reply, by `answer_by`. Run it to its end:
@@ -66,13 +71,17 @@ impl RelayTransaction {
     }
 
     async fn hand_over(&mut self, body: &WireBody<'_>, answer_by: Instant) -> Sent {
-        if let State::Open(lease) = mem::replace(&mut self.state, State::Settled(ours())) {
-            match transfer(lease, body, answer_by).await {
+        let patience = match mem::replace(&mut self.state, State::Settled(ours())) {
+            State::Open(lease) => match transfer(lease, body, answer_by).await {
                 Transfer::Ended(sent) => return sent,
-                Transfer::Lost => tracing::info!("the next hop was lost before the final dot; trying once more"),
-            }
-        }
-        match timeout_at(answer_by, self.replay()).await {
+                Transfer::Lost => {
+                    tracing::info!("the next hop was lost before the final dot; trying once more");
+                    Patience::Again
+                }
+            },
+            _ => Patience::Last,
+        };
+        match timeout_at(answer_by, self.replay(patience)).await {
             Ok(Ok(lease)) => match transfer(lease, body, answer_by).await {
                 Transfer::Ended(sent) => sent,
                 Transfer::Lost => Sent::NotSent(ours()),
@@ -82,21 +91,20 @@ impl RelayTransaction {
         }
     }
 
-    /// MAIL and RCPT once more, on a connection of its own. All that the client was told 250 for must be accepted
-    /// now, or nothing is sent.
-    async fn replay(&self) -> Result<Lease, Reply> {
+    /// MAIL and RCPT once more, on a connection of its own, at any address of the route. All that the client was told
+    /// 250 for must be accepted now, or nothing is sent.
+    async fn replay(&self, patience: Patience) -> Result<Lease, Reply> {
         if self.accepted.is_empty() {
             return Err(ours());
         }
-        let limits = &self.pool.settings.limits;
-        let leased = self.pool.lease(Want::New, limits.connect.min(limits.reconnect)).await;
+        let leased = self.route.lease(Want::New, patience, self.identity.as_ref()).await;
         let mut lease = leased.map_err(|failure| failure.reply())?;
         let differs = || Reply::new(451, (4, 3, 0), "The next mail server now answers in another way, try again");
         if unsuitable(&self.sender, &self.accepted, &lease.connection.offers).is_some() {
             lease.give_back();
             return Err(differs());
         }
-        let until = Instant::now() + limits.envelope;
+        let until = Instant::now() + self.route.limits.envelope;
         let offered = lease.connection.offer(Some(&self.sender), &self.accepted, until).await;
         if let Some(end) = offered.end {
             return Err(self.ended(end).1);
@@ -110,27 +118,51 @@ impl RelayTransaction {
         Err(differs())
     }
 
-    /// The first group: leases a connection, and once more if the one that lay idle turns out to be closed.
-    async fn open(&self, batch: &[ForwardPath], replies: &mut Vec<Reply>) -> State {
-        if self.pool.is_shunned() {
-            return State::Blind;
+    /// Offers recipients of one route.
+    async fn offer(&mut self, batch: &[ForwardPath]) -> Vec<Reply> {
+        let mut replies = Vec::with_capacity(batch.len());
+        // Should the caller go away while the hop is asked, the connection is closed: its replies are out of step.
+        self.state = match mem::replace(&mut self.state, State::Settled(ours())) {
+            State::New => self.open(batch, &mut replies).await,
+            State::Open(lease) => self.go_on(lease, batch, &mut replies).await,
+            state => state,
+        };
+        match &self.state {
+            State::Settled(reply) => replies.resize(batch.len(), reply.clone()),
+            _ => replies.resize(batch.len(), Reply::new(250, (2, 1, 5), "Ok")),
         }
-        let limits = &self.pool.settings.limits;
+        let accepted = batch.iter().zip(&replies).filter(|(_, reply)| reply.is_positive());
+        self.accepted.extend(accepted.map(|(recipient, _)| recipient.clone()));
+        replies
+    }
+
+    /// The first group: leases a connection, and once more if the one that lay idle turns out to be closed, or if the
+    /// hop is lost before it said a word to anyone and the route has another address.
+    async fn open(&self, batch: &[ForwardPath], replies: &mut Vec<Reply>) -> State {
         let mut want = Want::Any;
+        let mut others = self.route.len() - 1;
         loop {
-            let mut lease = match self.pool.lease(want, limits.connect).await {
+            let mut lease = match self.route.lease(want, Patience::Usual, self.identity.as_ref()).await {
                 Ok(lease) => lease,
                 Err(failure) if failure.is_unreachable() => return State::Blind,
                 Err(failure) => return State::Settled(failure.reply()),
             };
             if let Some(refusal) = unsuitable(&self.sender, batch, &lease.connection.offers) {
+                // Another address of the route may take it, once it is back.
+                let for_good = self.route.is_first(&lease);
                 lease.give_back();
-                return State::Settled(refusal);
+                return State::Settled(if for_good { refusal } else { not_by_this_one() });
             }
-            let until = Instant::now() + limits.envelope;
+            let until = Instant::now() + self.route.limits.envelope;
             let offered = lease.connection.offer(Some(&self.sender), batch, until).await;
             if lease.used && offered.found_closed() {
                 want = Want::New;
+                continue;
+            }
+            if let Some(failure) = offered.says_nothing().filter(|_| others > 0) {
+                failure.report(&self.route.name);
+                lease.note_failure(&failure);
+                others -= 1;
                 continue;
             }
             return self.note(lease, offered, replies);
@@ -143,7 +175,7 @@ impl RelayTransaction {
             replies.resize(batch.len(), refusal);
             return State::Open(lease);
         }
-        let until = Instant::now() + self.pool.settings.limits.envelope;
+        let until = Instant::now() + self.route.limits.envelope;
         let offered = lease.connection.offer(None, batch, until).await;
         self.note(lease, offered, replies)
     }
@@ -171,7 +203,7 @@ impl RelayTransaction {
             End::Closing(reply) => (false, passed_on(reply, Step::Rcpt)),
             End::Lost(lost) => {
                 let failure = Failure::lost(Step::Rcpt, lost);
-                failure.report();
+                failure.report(&self.route.name);
                 (failure.is_unreachable(), failure.reply())
             }
         }
@@ -179,24 +211,33 @@ impl RelayTransaction {
 }
 
 impl Transaction for RelayTransaction {
+    /// The first accepted recipient fixes the route; until then each route is asked in its turn.
     async fn recipients(&mut self, batch: &[ForwardPath]) -> Vec<Reply> {
-        let mut replies = Vec::with_capacity(batch.len());
-        if batch.is_empty() {
-            return replies;
+        if self.routes.all().len() == 1 {
+            return if batch.is_empty() { Vec::new() } else { self.offer(batch).await };
         }
-        // Should the caller go away while the hop is asked, the connection is closed: its replies are out of step.
-        self.state = match mem::replace(&mut self.state, State::Settled(ours())) {
-            State::New => self.open(batch, &mut replies).await,
-            State::Open(lease) => self.go_on(lease, batch, &mut replies).await,
-            state => state,
-        };
-        match &self.state {
-            State::Settled(reply) => replies.resize(batch.len(), reply.clone()),
-            _ => replies.resize(batch.len(), Reply::new(250, (2, 1, 5), "Ok")),
+        let routes = self.routes.clone();
+        let mut replies: Vec<Option<Reply>> = vec![None; batch.len()];
+        while let Some(next) = replies.iter().position(Option::is_none) {
+            let route = routes.of(&batch[next].address);
+            if !Arc::ptr_eq(route, &self.route) {
+                if !self.accepted.is_empty() {
+                    replies[next] = Some(another_route());
+                    continue;
+                }
+                if let State::Open(lease) = mem::replace(&mut self.state, State::New) {
+                    lease.give_back_unfinished();
+                }
+                self.route = route.clone();
+            }
+            let same = |at: &usize| replies[*at].is_none() && Arc::ptr_eq(routes.of(&batch[*at].address), route);
+            let places: Vec<usize> = (next..batch.len()).filter(same).collect();
+            let group: Vec<_> = places.iter().map(|at| batch[*at].clone()).collect();
+            for (at, reply) in places.into_iter().zip(self.offer(&group).await) {
+                replies[at] = Some(reply);
+            }
         }
-        let accepted = batch.iter().zip(&replies).filter(|(_, reply)| reply.is_positive());
-        self.accepted.extend(accepted.map(|(recipient, _)| recipient.clone()));
-        replies
+        replies.into_iter().flatten().collect()
     }
 
     fn is_blind(&self) -> bool {
@@ -210,6 +251,15 @@ impl Drop for RelayTransaction {
             lease.give_back_unfinished();
         }
     }
+}
+
+/// RFC 5321 4.5.3.1.10: a client sends the others in a transaction of their own.
+fn another_route() -> Reply {
+    Reply::new(452, (4, 5, 3), "This recipient's mail goes another way, send it in the next transaction")
+}
+
+fn not_by_this_one() -> Reply {
+    Reply::new(451, (4, 3, 0), "The mail server that takes this cannot be reached at the moment, try later")
 }
 
 /// What became of DATA.

@@ -1,8 +1,8 @@
 //! Accepts connections and gives each to a session.
 
-use super::{connection::Connection, memory::Budget, session::Session, settings::Settings, trace::Seals};
+use super::{connection::Connection, session::Session, settings::Settings};
 use crate::{
-    intake::{Corridor, Network},
+    intake::{Budget, Corridor, Network, Seals, passage::Passage},
     keys::Keys,
     mail::wire::Reply,
 };
@@ -14,12 +14,11 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
-    thread,
     time::Duration,
 };
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
-    sync::{Semaphore, mpsc, watch},
+    sync::{mpsc, watch},
     task::JoinSet,
 };
 
@@ -32,11 +31,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// The door: what all its connections share.
 pub struct Door<C: Corridor> {
     pub(super) settings: Settings,
-    pub(super) corridor: Arc<C>,
-    pub(super) seals: Seals,
+    pub(super) passage: Passage<C>,
     pub(super) budget: Budget,
-    /// Large messages are read by no more threads than there are processors: each thread more keeps memory of its own.
-    pub(super) reading: Arc<Semaphore>,
     open: AtomicUsize,
     strangers: Mutex<HashMap<Network, u32>>,
 }
@@ -53,12 +49,12 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 impl<C: Corridor> Door<C> {
     /// Whoever starts a door asks `Settings::relay_risk` first.
     pub fn new(settings: Settings, corridor: Arc<C>, keys: &Keys) -> Arc<Self> {
+        let limits = &settings.limits;
+        let hostname = settings.hostname.clone();
         Arc::new(Self {
-            budget: Budget::new(settings.limits.memory),
-            reading: Arc::new(Semaphore::new(thread::available_parallelism().map_or(2, usize::from))),
-            seals: Seals::new(keys),
+            budget: Budget::new(limits.memory),
+            passage: Passage::new(corridor, Seals::new(keys), hostname, limits.received_fields, limits.answer_margin),
             settings,
-            corridor,
             open: AtomicUsize::new(0),
             strangers: Mutex::new(HashMap::new()),
         })

@@ -5,20 +5,16 @@
 //! give, a message of which we and the next hop could disagree where it ends.
 //!
 //! `listen` accepts and hands each connection to a `session`, which obeys commands (`stage`: which may come when;
-//! `offer`: what EHLO promises), `receive`s the message and `hand_in`s it. `trace` knows our marks in the header.
+//! `offer`: what EHLO promises), `receive`s the message and `hand_in`s it.
 
 mod connection;
 mod hand_in;
 mod listen;
-mod memory;
 mod offer;
 mod receive;
 mod session;
 mod settings;
 mod stage;
-mod trace;
 
 pub use listen::{Door, bind};
-pub use memory::{Budget, Reservation};
 pub use settings::{Limits, Peer, RelayRisk, Senders, Settings};
-pub use trace::{PASS, Pass, Seals, Trace, leading_trace};

@@ -2,11 +2,11 @@
 
 use super::{
     connection::Connection,
-    memory::Reservation,
     offer,
     session::End,
     settings::{Limits, Peer},
 };
+use crate::intake::Reservation;
 use crate::mail::wire::{Blemishes, DataDecoder, LineEndings, Reply};
 use std::time::Duration;
 use tokio::time::{Instant, timeout};

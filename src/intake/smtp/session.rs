@@ -5,16 +5,15 @@
 
 use super::{
     connection::{Connection, Heard},
-    hand_in::{Answered, Complete, caught, hand_in, passed_on, try_later},
+    hand_in::{Answered, Complete, hand_in, passed_on, try_later},
     listen::{Door, stopped},
-    memory::Reservation,
     offer::Offer,
     receive::{Received, first_room, no_memory, receive},
     settings::{Peer, Senders},
     stage::{Stage, out_of_turn},
 };
 use crate::{
-    intake::{Corridor, NextHop, RetryKey, Transaction},
+    intake::{Corridor, NextHop, Reservation, RetryKey, Transaction, passage::caught},
     mail::{
         Door as Which, Envelope, ForwardPath, Origin, ReversePath,
         wire::{Command, CommandError, Reply, Verb},
@@ -120,7 +119,7 @@ impl<C: Corridor> Session<C> {
         peer: Arc<Peer>,
         stop: watch::Receiver<bool>,
     ) -> Self {
-        let offer = Offer::new(&door.settings.limits, &door.corridor.next_hop().extensions());
+        let offer = Offer::new(&door.settings.limits, &door.passage.corridor.next_hop().extensions());
         Self {
             door,
             connection,
@@ -268,7 +267,7 @@ impl<C: Corridor> Session<C> {
 
     fn ehlo(&mut self, name: String) -> Result<(), End> {
         self.greet(name, true)?;
-        self.offer = Offer::new(&self.door.settings.limits, &self.door.corridor.next_hop().extensions());
+        self.offer = Offer::new(&self.door.settings.limits, &self.door.passage.corridor.next_hop().extensions());
         self.offer.write_to(&self.door.settings.hostname, self.connection.output());
         Ok(())
     }
@@ -292,7 +291,7 @@ impl<C: Corridor> Session<C> {
     }
 
     async fn mail(&mut self, sender: ReversePath) -> Result<(), End> {
-        let hop = self.door.corridor.next_hop();
+        let hop = self.door.passage.corridor.next_hop();
         let fresh = Offer::new(&self.door.settings.limits, &hop.extensions());
         let against = self.offer.against_sender(&sender).or_else(|| fresh.against_declared(&sender));
         if let Some(reply) = against.or_else(|| self.against_foreign(&sender)) {
@@ -302,7 +301,7 @@ impl<C: Corridor> Session<C> {
             return self.refuse_sender(&no_memory(), "memory");
         };
         self.refused = false;
-        let upstream = hop.begin(sender.clone());
+        let upstream = hop.begin(sender.clone(), None);
         let most = self.offer.size.min(fresh.size);
         let (waiting, accepted) = (Vec::new(), Vec::new());
         self.open = Some(Box::new(Open { sender, upstream, waiting, accepted, most, reservation }));
@@ -360,7 +359,7 @@ impl<C: Corridor> Session<C> {
             return;
         };
         // What the hop offers was perhaps learned only now.
-        let hop = self.door.corridor.next_hop();
+        let hop = self.door.passage.corridor.next_hop();
         let lacking = (first && !open.upstream.is_blind())
             .then(|| Offer::new(&self.door.settings.limits, &hop.extensions()).against_declared(&open.sender))
             .flatten();
@@ -430,7 +429,7 @@ impl<C: Corridor> Session<C> {
     /// The reply to the final dot leaves at once, not with the group that may follow.
     async fn answer(&mut self, reply: Reply, key: Option<RetryKey>) -> Result<(), End> {
         let pipelined = self.connection.has_more();
-        self.unheard = Some(Unheard { corridor: Arc::clone(&self.door.corridor), key, pipelined });
+        self.unheard = Some(Unheard { corridor: Arc::clone(&self.door.passage.corridor), key, pipelined });
         self.messages += 1;
         self.idle_commands = 0;
         self.offered = 0;

@@ -83,6 +83,30 @@ impl Edit {
 pub struct Transport {
     /// SMTPUTF8 was declared, so header edits may be UTF-8; otherwise RFC 2047.
     pub smtputf8: bool,
+    pub changes: Changes,
+}
+
+/// What of a message can be changed on its way: all of it, unless a mail server makes the changes for us and said that it
+/// cannot make some.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Changes {
+    pub header: bool,
+    pub body: bool,
+}
+
+impl Changes {
+    pub const ALL: Self = Self { header: true, body: true };
+
+    /// A part's new content may want a new field in the message's header, its transfer encoding.
+    fn allow(self, change: &Change) -> bool {
+        self.header && (self.body || change.part == PartId::header())
+    }
+}
+
+impl Default for Changes {
+    fn default() -> Self {
+        Self::ALL
+    }
 }
 
 /// The outcome of `apply`.
@@ -129,6 +153,8 @@ pub enum EditFailure {
     Ambiguous { kind: &'static str, class: &'static str },
     #[error("{kind}: the check after the edit failed ({what})")]
     CheckFailed { kind: &'static str, what: &'static str },
+    #[error("{kind}: the mail server does not take such changes from a milter")]
+    NotTaken { kind: &'static str },
     /// A mistake of the rule, not of the message: `Edit::check` finds it when the rule is loaded.
     #[error("{kind}: this cannot be written: {what}")]
     Invalid { kind: &'static str, what: &'static str },
@@ -150,6 +176,7 @@ impl EditFailure {
             | EditFailure::NoPlace { kind }
             | EditFailure::Ambiguous { kind, .. }
             | EditFailure::CheckFailed { kind, .. }
+            | EditFailure::NotTaken { kind }
             | EditFailure::Invalid { kind, .. } => kind,
         }
     }
@@ -163,6 +190,9 @@ pub fn apply(message: &Message, edits: &[Edit], transport: Transport) -> Result<
     let plan = work.plan_header(edits, transport)?;
     let parts = work.append_notices(edits)?;
     let Work { changes, skipped, promises, .. } = work;
+    if let Some(change) = changes.iter().find(|change| !transport.changes.allow(change)) {
+        return Err(EditFailure::NotTaken { kind: change.kind });
+    }
     let mut splices = plan.splices();
     splices.extend(parts.iter().flat_map(|part| part.splices.iter().cloned()));
     let kind = changes.first().map_or("", |change| change.kind);

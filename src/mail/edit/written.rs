@@ -180,7 +180,7 @@ mod tests {
     fn write(name: &str, text: &str, smtputf8: bool) -> Option<String> {
         let name = HeaderName::parse(name)?;
         let text = HeaderText::parse(text)?;
-        let bytes = field(&name, &text, Transport { smtputf8 }, b"\r\n")?;
+        let bytes = field(&name, &text, Transport { smtputf8, ..Transport::default() }, b"\r\n")?;
         Some(String::from_utf8(bytes).unwrap())
     }
 

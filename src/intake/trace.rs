@@ -67,7 +67,13 @@ impl Seals {
     }
 
     /// Identifies a hand-in for the retry record.
-    pub(super) fn retry_key(&self, sender: &str, recipients: &mut [&str], below: &[u8], peer: &str) -> [u8; 32] {
+    pub(in crate::intake) fn retry_key(
+        &self,
+        sender: &str,
+        recipients: &mut [&str],
+        below: &[u8],
+        peer: &str,
+    ) -> [u8; 32] {
         recipients.sort_unstable();
         let mut fields = Vec::with_capacity(recipients.len() + 3);
         fields.push(sender.as_bytes());
