@@ -31,6 +31,8 @@ mod tap;
 
 #[path = "servers/clients.rs"]
 mod clients;
+#[path = "servers/down_and_out.rs"]
+mod down_and_out;
 #[path = "servers/extensions.rs"]
 mod extensions;
 #[path = "servers/in_front.rs"]

@@ -33,9 +33,9 @@ impl Exim {
         let (at, port) = (self.folder.path().display(), self.port);
         let text = format!(
             "exim_path = {}\nspool_directory = {at}/spool\nlog_file_path = {at}/spool/%slog\npid_file_path = {at}/spool/pid\n\
-             primary_hostname = hop.elsewhere.example\n\
+             primary_hostname = mail.ours.example\n\
              tls_advertise_hosts =\nhost_lookup =\nrfc1413_query_timeout = 0s\ndsn_advertise_hosts = *\n\
-             domainlist local_domains = hop.elsewhere.example\n\
+             domainlist local_domains = mail.ours.example\n\
              acl_smtp_rcpt = accept\nacl_smtp_data = accept\n{}\n\
              begin routers\n{routers}\n\
              out:\n  driver = manualroute\n  transport = out\n  route_list = * 127.0.0.1::{onwards} byname\n  self = send\n\

@@ -22,7 +22,8 @@ pub struct Gate {
 impl Gate {
     pub fn before(next_hop: u16) -> Self {
         Self::with(
-            &snippet("postfix", "smarthost outgate.toml").replace("smarthost.example.net:25", &format!("127.0.0.1:{next_hop}")),
+            &snippet("postfix", "smarthost outgate.toml")
+                .replace("smarthost.example.net:25", &format!("127.0.0.1:{next_hop}")),
         )
     }
 

@@ -1,9 +1,11 @@
 //! OpenSMTPD in a folder of its own (from its private root).
 
-use super::group::{Group, folder, free_port, server};
+use super::group::{Group, folder, free_port, run, server};
 use std::{
     fs::{self, Permissions},
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{PermissionsExt, chown},
+    path::Path,
+    process::Command,
 };
 
 pub struct OpenSmtpd {
@@ -15,7 +17,8 @@ pub struct OpenSmtpd {
 impl OpenSmtpd {
     /// A server that hands everything to 127.0.0.1:`onwards`.
     pub fn relaying_to(onwards: u16) -> Self {
-        let rules = format!("action \"out\" relay host smtp://127.0.0.1:{onwards}\nmatch from any for any action \"out\"\n");
+        let rules =
+            format!("action \"out\" relay host smtp://127.0.0.1:{onwards}\nmatch from any for any action \"out\"\n");
         Self::with(&rules)
     }
 
@@ -40,12 +43,13 @@ impl OpenSmtpd {
     pub fn start(&mut self) {
         // It has the places of its spool and its control socket compiled in; in a mount namespace of its own they are ours.
         let script = format!(
-            "mount --bind {0}/spool /var/spool/smtpd && mount --bind {0}/run /run && exec {1} -d -f {2}",
+            "mount --bind {0}/spool /var/spool/smtpd && mount --bind {0}/run /run && \
+             echo mail.ours.example >/proc/sys/kernel/hostname && exec {1} -d -f {2}",
             self.folder.path().display(),
             server("target/servers/opensmtpd/usr/sbin/smtpd").display(),
             self.settings(),
         );
-        let command = ["unshare", "--mount", "--", "sh", "-c", &script];
+        let command = ["unshare", "--mount", "--uts", "--", "sh", "-c", &script];
         let group = Group::start(&command, &[], &self.folder.path().join("log"));
         group.wait_for_port(self.port);
         self.group = Some(group);
@@ -60,8 +64,17 @@ impl OpenSmtpd {
         walk(&self.folder.path().join("spool/queue"))
     }
 
-    pub fn log(&self) -> String {
-        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    /// Tries what waits in the queue now.
+    pub fn flush(&self) {
+        // It insists on its group, which a package gives and an unpacked one does not.
+        let smtpctl = self.folder.path().join("smtpctl");
+        fs::copy(server("target/servers/opensmtpd/usr/sbin/smtpctl"), &smtpctl).unwrap();
+        let (_, entry) = run(Command::new("getent").args(["group", "opensmtpq"]));
+        chown(&smtpctl, None, entry.split(':').nth(2).and_then(|id| id.parse().ok())).unwrap();
+        fs::set_permissions(&smtpctl, Permissions::from_mode(0o2755)).unwrap();
+        let run_it =
+            format!("mount --bind {0}/run /run && exec {0}/smtpctl schedule all", self.folder.path().display());
+        run(Command::new("unshare").args(["--mount", "--", "sh", "-c", &run_it]));
     }
 
     fn settings(&self) -> String {
@@ -70,7 +83,7 @@ impl OpenSmtpd {
 }
 
 /// Files below a folder that are not the messages themselves.
-fn walk(folder: &std::path::Path) -> usize {
+fn walk(folder: &Path) -> usize {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries
         .map(|entry| match entry.file_type() {

@@ -1,6 +1,6 @@
 //! Sendmail in a folder of its own (from its private root); its .cf is made with m4, as an administrator makes it.
 
-use super::group::{Group, folder, free_port, run, server};
+use super::group::{Group, folder, free_port, server};
 use std::{
     fs::{self, Permissions},
     os::unix::fs::PermissionsExt,
@@ -34,7 +34,7 @@ impl Sendmail {
         fs::set_permissions(at.join("queue"), Permissions::from_mode(0o700)).unwrap();
         fs::write(at.join("switch"), "hosts files\naliases files\n").unwrap();
         // It looks for its own name, asks the name server for it, and waits a minute where the name has no dot.
-        fs::write(at.join("hosts"), "127.0.0.1 mail.corp.example localhost\n").unwrap();
+        fs::write(at.join("hosts"), "127.0.0.1 mail.ours.example localhost\n").unwrap();
         let names = fs::read_to_string("/etc/nsswitch.conf").unwrap_or_default();
         let names = names.lines().filter(|line| !line.starts_with("hosts:")).collect::<Vec<_>>().join("\n");
         fs::write(at.join("nsswitch.conf"), names + "\nhosts: files\n").unwrap();
@@ -49,7 +49,7 @@ impl Sendmail {
         let at = self.folder.path();
         let here = at.display();
         let text = format!(
-            "divert(0)dnl\nOSTYPE(`linux')dnl\ndefine(`confDOMAIN_NAME', `mail.corp.example')dnl\n\
+            "divert(0)dnl\nOSTYPE(`linux')dnl\ndefine(`confDOMAIN_NAME', `mail.ours.example')dnl\n\
              define(`QUEUE_DIR', `{here}/queue')dnl\ndefine(`STATUS_FILE', `{here}/statistics')dnl\n\
              define(`HELP_FILE', `{here}/help')dnl\ndefine(`confPID_FILE', `{here}/pid')dnl\n\
              define(`confSERVICE_SWITCH_FILE', `{here}/switch')dnl\nundefine(`ALIAS_FILE')dnl\n\
@@ -72,7 +72,7 @@ impl Sendmail {
     pub fn start(&mut self) {
         let script = format!(
             "cd {0} && mount --bind nsswitch.conf /etc/nsswitch.conf && mount --bind hosts /etc/hosts && \
-             echo mail.corp.example >/proc/sys/kernel/hostname && exec {1} -C {0}/sendmail.cf -bD -q1s",
+             echo mail.ours.example >/proc/sys/kernel/hostname && exec {1} -C {0}/sendmail.cf -bD -q1s",
             self.folder.path().display(),
             server(ROOT).join("usr/libexec/sendmail/sendmail").display(),
         );

@@ -49,18 +49,24 @@ fn seeds() -> Vec<Seed> {
     let words = fs::read_to_string(root.join("wordlists/en/abuse.txt")).unwrap();
     let (_, strong) = words.split_once("severity: strong]\n").unwrap();
     let word = strong.split(['\n', ',', '+']).next().unwrap().trim();
-    let mut seeds: Vec<Seed> = fs::read_dir(root.join("fixtures/demo")).unwrap().flatten().map(|entry| {
-        let name = entry.path().file_stem().unwrap().to_string_lossy().into_owned();
-        let bytes = replaced(fs::read(entry.path()).unwrap(), b"{words.abuse}", word.as_bytes());
-        let message = MessageParser::default().parse(&bytes).unwrap();
-        let path = |address: &mail_parser::Addr| format!("<{}>", address.address().unwrap());
-        let machine = name.contains("delivery-report");
-        let sender = if machine { "<>".into() } else { path(message.from().unwrap().first().unwrap()) };
-        let fields = [message.to(), message.cc(), message.bcc()];
-        let recipients = fields.into_iter().flatten().flat_map(|field| field.iter().map(path).collect::<Vec<_>>()).collect();
-        let expected = NOT_RELAYED.iter().find(|(other, _)| *other == name).map_or(Fate::Relayed, |(_, fate)| *fate);
-        Seed { name, sender, recipients, bytes, expected }
-    }).collect();
+    let mut seeds: Vec<Seed> = fs::read_dir(root.join("fixtures/demo"))
+        .unwrap()
+        .flatten()
+        .map(|entry| {
+            let name = entry.path().file_stem().unwrap().to_string_lossy().into_owned();
+            let bytes = replaced(fs::read(entry.path()).unwrap(), b"{words.abuse}", word.as_bytes());
+            let message = MessageParser::default().parse(&bytes).unwrap();
+            let path = |address: &mail_parser::Addr| format!("<{}>", address.address().unwrap());
+            let machine = name.contains("delivery-report");
+            let sender = if machine { "<>".into() } else { path(message.from().unwrap().first().unwrap()) };
+            let fields = [message.to(), message.cc(), message.bcc()];
+            let recipients =
+                fields.into_iter().flatten().flat_map(|field| field.iter().map(path).collect::<Vec<_>>()).collect();
+            let expected =
+                NOT_RELAYED.iter().find(|(other, _)| *other == name).map_or(Fate::Relayed, |(_, fate)| *fate);
+            Seed { name, sender, recipients, bytes, expected }
+        })
+        .collect();
     seeds.sort_by(|one, other| one.name.cmp(&other.name));
     assert_eq!(seeds.len(), 30);
     seeds
@@ -92,8 +98,8 @@ impl Seed {
 
     /// Those that are this message, not those that quote it.
     fn arrived(&self, world: &Sink) -> Vec<Kept> {
-        let head = |kept: &Kept| kept.text().split("\r\n\r\n").next().unwrap_or_default().to_ascii_lowercase();
-        world.kept().into_iter().filter(|kept| head(kept).contains(&format!("message-id: <{}", self.id()))).collect()
+        let line = format!("message-id: <{}", self.id());
+        world.kept().into_iter().filter(|kept| kept.head().to_ascii_lowercase().contains(&line)).collect()
     }
 }
 
@@ -114,9 +120,9 @@ fn below_trace(bytes: &[u8]) -> &[u8] {
 /// What outgate makes of each message as the server relays it by itself; none where it does not relay it.
 fn at_the_door(form: Form, seeds: &[Seed]) -> BTreeMap<String, Option<Vec<u8>>> {
     let between = Sink::listen();
-    let (port, _server) = form.alone(between.port);
+    let alone = form.alone(between.port);
     for seed in seeds {
-        assert_eq!(seed.hand_in(port).code, 250);
+        assert_eq!(seed.hand_in(alone.port).code, 250);
     }
     eventually("the server relays all by itself", 60, || between.kept().len() >= seeds.len());
     let world = Sink::listen();
@@ -138,7 +144,7 @@ fn fate(front: &Front, seed: &Seed, cases: &[serde_json::Value], refused: &[&str
     let held = cases.iter().filter(|case| case["message_id"].as_str().is_some_and(|id| id.contains(&seed.id())));
     fates.extend(held.map(|_| Fate::Held));
     let bounced = front.world.with(&seed.id()).into_iter().filter(|kept| kept.sender.starts_with("<>"));
-    let returned = bounced.filter(|kept| kept.contains("5.7.1") && kept.contains("multipart/report")).count();
+    let returned = bounced.filter(|kept| kept.contains("5.7.1") && kept.contains("message/delivery-status")).count();
     fates.extend(vec![Fate::Returned; returned + usize::from(refused.contains(&seed.name.as_str()))]);
     fates
 }
@@ -167,7 +173,11 @@ fn run(form: Form, same_bytes: bool) {
         if let (true, Some(made)) = (same_bytes, &at_the_door[&seed.name]) {
             let arrived = seed.arrived(&front.world).remove(0).bytes;
             if below_trace(&arrived) != &made[..] {
-                differ.push((&seed.name, String::from_utf8_lossy(&arrived).into_owned(), String::from_utf8_lossy(made).into_owned()));
+                differ.push((
+                    &seed.name,
+                    String::from_utf8_lossy(&arrived).into_owned(),
+                    String::from_utf8_lossy(made).into_owned(),
+                ));
             }
         }
     }
