@@ -88,6 +88,7 @@ fn note_document(hit: &Hit, doc_types: &mut Vec<&'static str>) {
     let kind = match &*hit.detector.kind {
         "OFFENSIVE" if hit.severity >= OFFENSIVE_DOCUMENT => "OFFENSIVE",
         "CONTACT_LIST" => "CONTACT_LIST",
+        "SPECIAL_CATEGORY" => "SPECIAL_CATEGORY",
         _ => return,
     };
     if !doc_types.contains(&kind) {
