@@ -119,14 +119,20 @@ impl Gateway {
                 let edited = applied.map(|applied| applied.edited);
                 self.hand_on(submission, upstream, edited, handed, answer_by).await
             }
-            Onward::Server(_) => self.pass_on(submission, applied, handed).await,
+            Onward::Server(_) => self.pass_on(submission, judged, applied, handed).await,
         }
     }
 
     /// The record, then the server in front carries it on. It has not sent anything yet: without a record it tries again.
-    async fn pass_on(&self, submission: Submission, applied: Option<Applied>, handed: HandedOn) -> Answer {
+    async fn pass_on(
+        &self,
+        submission: Submission,
+        judged: bool,
+        applied: Option<Applied>,
+        handed: HandedOn,
+    ) -> Answer {
         match self.store.commit(handed.unanswered()).await {
-            Ok(()) => Answer::PassOn { applied },
+            Ok(()) => Answer::PassOn { judged, applied },
             Err(_) => self.try_later(&submission, "the store does not answer"),
         }
     }

@@ -2,12 +2,11 @@
 
 use super::{
     connection::Connection,
-    offer,
     session::End,
     settings::{Limits, Peer},
 };
-use crate::intake::Reservation;
-use crate::mail::wire::{Blemishes, DataDecoder, LineEndings, Reply};
+use crate::intake::{Reservation, unfit::Unfit};
+use crate::mail::wire::{DataDecoder, LineEndings, Reply};
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
@@ -101,64 +100,6 @@ fn make_room(content: &mut Vec<u8>, coming: usize, most: u64, reservation: &mut 
     }
     content.reserve_exact(room - content.len());
     Ok(())
-}
-
-/// Why a message is not taken.
-#[derive(Clone, Copy, Debug)]
-enum Unfit {
-    TooLarge,
-    NoMemory,
-    Nul,
-    BareLf,
-    BareCr,
-}
-
-impl Unfit {
-    fn of(blemishes: Blemishes, endings: LineEndings) -> Option<Self> {
-        let strict = endings == LineEndings::Strict;
-        match blemishes {
-            _ if blemishes.nul => Some(Self::Nul),
-            _ if blemishes.bare_lf && strict => Some(Self::BareLf),
-            _ if blemishes.bare_cr && strict => Some(Self::BareCr),
-            _ => None,
-        }
-    }
-
-    fn reason(self) -> &'static str {
-        match self {
-            Self::TooLarge => "too-large",
-            Self::NoMemory => "memory",
-            Self::Nul => "nul",
-            Self::BareLf => "bare-lf",
-            Self::BareCr => "bare-cr",
-        }
-    }
-
-    fn reply(self) -> Reply {
-        match self {
-            Self::TooLarge => offer::too_large(),
-            Self::NoMemory => no_memory(),
-            Self::Nul => Reply::new(
-                550,
-                (5, 6, 0),
-                "The message contains a NUL byte. Remove it, or send that part encoded as base64",
-            ),
-            Self::BareLf => Reply::new(
-                550,
-                (5, 6, 0),
-                "The message contains a line feed without a carriage return. End every line with CR LF and send it again",
-            ),
-            Self::BareCr => Reply::new(
-                550,
-                (5, 6, 0),
-                "The message contains a carriage return without a line feed. End every line with CR LF and send it again",
-            ),
-        }
-    }
-}
-
-pub(super) fn no_memory() -> Reply {
-    Reply::new(452, (4, 3, 1), "No memory for this message at the moment, try again later")
 }
 
 /// How fast the client must send.
