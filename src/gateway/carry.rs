@@ -26,6 +26,9 @@ use tokio::time::Instant;
 /// Notices of holds to one sender in an hour; what is above it housekeeping joins into one.
 pub(super) const TOLD_AN_HOUR: u64 = 5;
 
+/// What mail counts as that was neither judged nor changed.
+const PASSED: &str = "passed";
+
 impl Gateway {
     /// A retry of what was answered before, while that answer may not have been heard.
     pub(super) async fn answered_before(&self, submission: &Submission, answer_by: Instant) -> Option<Answer> {
@@ -76,7 +79,7 @@ impl Gateway {
         answer_by: Instant,
     ) -> Answer {
         let events = vec![self.received(&submission, true)];
-        self.send(submission, onward, None, events, "passed", answer_by).await
+        self.send(submission, onward, None, events, PASSED, answer_by).await
     }
 
     /// Relays, edited or as it came.
@@ -119,7 +122,7 @@ impl Gateway {
                 let edited = applied.map(|applied| applied.edited);
                 self.hand_on(submission, upstream, edited, handed, answer_by).await
             }
-            Onward::Server(_) => self.pass_on(submission, judged, applied, handed).await,
+            Onward::Server(_) => self.pass_on(submission, applied, handed).await,
         }
     }
 
@@ -127,10 +130,10 @@ impl Gateway {
     async fn pass_on(
         &self,
         submission: Submission,
-        judged: bool,
         applied: Option<Applied>,
         handed: HandedOn,
     ) -> Answer {
+        let judged = handed.counted != PASSED;
         match self.store.commit(handed.unanswered()).await {
             Ok(()) => Answer::PassOn { judged, applied },
             Err(_) => self.try_later(&submission, "the store does not answer"),
