@@ -1,6 +1,11 @@
 //! The settings as checked: what the rest of the program works with. A value of these types cannot be wrong.
 
-use crate::{delivery::relay::RouteSettings, intake::smtp::Peer, mail::Address, policy::Mode};
+use crate::{
+    delivery::relay::RouteSettings,
+    intake::{Network, milter::Listen, smtp::Peer},
+    mail::Address,
+    policy::Mode,
+};
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
@@ -42,9 +47,13 @@ pub struct SmtpDoor {
     pub peers: Vec<Peer>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct MilterDoor {
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<Listen>,
+    /// Who may speak to us over TCP.
+    pub networks: Vec<Network>,
+    /// Of a socket in the file system.
+    pub socket_mode: u32,
 }
 
 #[derive(Clone, Debug, PartialEq)]

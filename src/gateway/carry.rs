@@ -127,12 +127,7 @@ impl Gateway {
     }
 
     /// The record, then the server in front carries it on. It has not sent anything yet: without a record it tries again.
-    async fn pass_on(
-        &self,
-        submission: Submission,
-        applied: Option<Applied>,
-        handed: HandedOn,
-    ) -> Answer {
+    async fn pass_on(&self, submission: Submission, applied: Option<Applied>, handed: HandedOn) -> Answer {
         let judged = handed.counted != PASSED;
         match self.store.commit(handed.unanswered()).await {
             Ok(()) => Answer::PassOn { judged, applied },

@@ -79,7 +79,12 @@ pub(in crate::intake) const THROWN_AWAY: usize = 128 << 10;
 const DOUBLES: usize = 256 << 10;
 
 /// Makes room for `coming` bytes more: nothing grows that is not reserved.
-pub(in crate::intake) fn make_room(content: &mut Vec<u8>, coming: usize, most: u64, reservation: &mut Reservation) -> Result<(), Unfit> {
+pub(in crate::intake) fn make_room(
+    content: &mut Vec<u8>,
+    coming: usize,
+    most: u64,
+    reservation: &mut Reservation,
+) -> Result<(), Unfit> {
     let needed = content.len() + coming;
     if needed <= content.capacity() {
         return Ok(());

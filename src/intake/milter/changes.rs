@@ -171,7 +171,8 @@ mod tests {
             match packet.letter {
                 b'h' | b'i' => header.insert(number.min(header.len()), (name, value)),
                 b'm' => {
-                    let named = header.iter().enumerate().skip(1).filter(|(_, (other, _))| other.eq_ignore_ascii_case(&name));
+                    let named =
+                        header.iter().enumerate().skip(1).filter(|(_, (other, _))| other.eq_ignore_ascii_case(&name));
                     let place = named.map(|(place, _)| place).nth(number - 1).expect("there is such a field");
                     if value.is_empty() {
                         header.remove(place);
@@ -224,7 +225,8 @@ mod tests {
         let mut out = Vec::new();
         let plain = Agreed { steps: 0, ..AGREED };
         write_header(plain, b"A: x\r\n", b"A: y\r\nB:z\r\nC:  w\r\n", &mut out);
-        let values: Vec<&[u8]> = out.split(|byte| *byte == 0).filter(|piece| [&b"y"[..], b"z", b" w"].contains(piece)).collect();
+        let values: Vec<&[u8]> =
+            out.split(|byte| *byte == 0).filter(|piece| [&b"y"[..], b"z", b" w"].contains(piece)).collect();
         assert_eq!(values.len(), 3);
     }
 

@@ -411,9 +411,9 @@ where
         let user = self
             .value("auth_authen")
             .map(|name| User { name: Sensitive::new(name.to_owned()), certainty: Certainty::Authenticated });
-        let told = self.value("client_addr").and_then(|address| {
-            address.strip_prefix("IPv6:").unwrap_or(address).parse::<IpAddr>().ok()
-        });
+        let told = self
+            .value("client_addr")
+            .and_then(|address| address.strip_prefix("IPv6:").unwrap_or(address).parse::<IpAddr>().ok());
         Origin {
             address: self.client.address.or(told).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)).to_canonical(),
             helo: helo(&self.client.helo),
