@@ -12,7 +12,7 @@ use crate::{
         milter::Listen,
         smtp::{self, Peer, RelayRisk, Senders},
     },
-    policy::Mode,
+    policy::{MaySendAs, Mode},
 };
 use std::{
     collections::BTreeMap,
@@ -96,7 +96,7 @@ impl Check<'_> {
     /// Two listeners at one address, or a next hop that is ourselves; the defaults count too.
     fn listeners(&mut self, written: &Written) {
         let smtp = written.smtp.iter().flat_map(|smtp| or_default(&smtp.listen, default::SMTP_LISTEN));
-        let milter = written.milter.iter().flat_map(|milter| milter_listens(milter));
+        let milter = written.milter.iter().flat_map(milter_listens);
         let all: Vec<_> = smtp
             .map(|listen| ("smtp", listen))
             .chain(milter.map(|listen| ("milter", listen)))
@@ -261,6 +261,9 @@ fn settings(file: &Path, written: Written, next_hop: NextHop) -> Option<Settings
         },
         notices: Notices { from: written.notices_from.map(|from| from.value) },
         reviewers,
+        may_send_as: MaySendAs {
+            entries: written.may_send_as.into_iter().map(|(author, who)| (author.value, values(who))).collect(),
+        },
         metrics: Metrics {
             listen: written.metrics_listen.map_or_else(|| parsed(default::METRICS_LISTEN), |listen| listen.value),
         },

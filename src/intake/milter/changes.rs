@@ -217,7 +217,7 @@ mod tests {
     fn our_trace_stands_above_all() {
         let mut out = Vec::new();
         write_trace(AGREED, b"Received: from a\r\n\tby b; now\r\n", &mut out);
-        assert_eq!(out, b"\0\0\0\x29i\0\0\0\0Received\0 from a\n\tby b; now\0".map(|byte| byte).to_vec().as_slice());
+        assert_eq!(out, b"\0\0\0\x21i\0\0\0\0Received\0 from a\n\tby b; now\0");
     }
 
     #[test]
