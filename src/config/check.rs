@@ -11,7 +11,7 @@ use crate::{
         Network,
         smtp::{self, Peer, RelayRisk, Senders},
     },
-    policy::Mode,
+    policy::{MaySendAs, Mode},
 };
 use std::{
     collections::BTreeMap,
@@ -268,6 +268,9 @@ fn settings(file: &Path, written: Written, next_hop: NextHop) -> Option<Settings
         },
         notices: Notices { from: written.notices_from.map(|from| from.value) },
         reviewers,
+        may_send_as: MaySendAs {
+            entries: written.may_send_as.into_iter().map(|(author, who)| (author.value, values(who))).collect(),
+        },
         metrics: Metrics {
             listen: written.metrics_listen.map_or_else(|| parsed(default::METRICS_LISTEN), |listen| listen.value),
         },

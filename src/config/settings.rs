@@ -1,6 +1,11 @@
 //! The settings as checked: what the rest of the program works with. A value of these types cannot be wrong.
 
-use crate::{delivery::relay::RouteSettings, intake::smtp::Peer, mail::Address, policy::Mode};
+use crate::{
+    delivery::relay::RouteSettings,
+    intake::smtp::Peer,
+    mail::Address,
+    policy::{MaySendAs, Mode},
+};
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
@@ -30,6 +35,8 @@ pub struct Settings {
     pub notices: Notices,
     /// Whom a desk is told by: role to addresses.
     pub reviewers: BTreeMap<String, Vec<Address>>,
+    /// Who may write as whom besides themselves.
+    pub may_send_as: MaySendAs,
     pub metrics: Metrics,
     pub archive: Option<Archive>,
     pub store: Store,
