@@ -1,6 +1,6 @@
 //! The rooms as one running service: doors open, outbox worked off, rules reloaded, stopped in order.
 
-use super::{Gateway, alert::Alerts, scan::Pool};
+use super::{Gateway, Pulse, alert::Alerts, scan::Pool};
 use crate::{
     audit::{Book, Event, What},
     config::{Loaded, Settings},
@@ -19,11 +19,13 @@ use crate::{
     keys::Keys,
     mail::Address,
     store::Store,
+    supervisor::Supervisor,
 };
 use arc_swap::ArcSwap;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use time::OffsetDateTime;
 use tokio::{
+    net::TcpListener,
     sync::{Notify, watch},
     task::JoinHandle,
     time::Instant,
@@ -54,7 +56,7 @@ impl NotStarted {
 
 impl House {
     /// Opens the store, then the doors. Needs a runtime.
-    pub async fn open(loaded: Loaded, keys: &Keys) -> Result<Self, NotStarted> {
+    pub async fn open(loaded: Loaded, keys: &Keys, supervisor: &Supervisor) -> Result<Self, NotStarted> {
         let settings = loaded.settings.clone();
         let door_settings = door(&settings, loaded.own_domains());
         if let Some(risk) = door_settings.relay_risk() {
@@ -67,8 +69,9 @@ impl House {
         let notices = notices(&settings, loaded.own_domains()).map_err(NotStarted)?;
         let mut listeners = Vec::new();
         for address in &door_settings.listen {
-            let bound = smtp::bind(*address);
-            listeners.push(bound.map_err(|error| NotStarted(format!("cannot listen on {address}: {error}")))?);
+            let bound = supervisor.tcp(*address, || smtp::bind(*address).and_then(TcpListener::into_std));
+            let listener = bound.and_then(TcpListener::from_std);
+            listeners.push(listener.map_err(|error| NotStarted(format!("cannot listen on {address}: {error}")))?);
         }
         let bound = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let milter_settings = milter(&settings);
@@ -119,6 +122,11 @@ impl House {
 
     pub fn gateway(&self) -> &Arc<Gateway> {
         &self.gateway
+    }
+
+    /// To feel from beside whether it lives.
+    pub fn pulse(&self) -> Pulse {
+        Pulse::new(self.gateway.clone(), self.tasks.iter().map(JoinHandle::abort_handle).collect())
     }
 
     /// Reads the configuration again. The old set stays when the new one is bad.

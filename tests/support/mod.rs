@@ -14,13 +14,15 @@ mod gateway;
 mod hop;
 mod letters;
 mod mta;
+mod systemd;
 
 pub use client::{Client, Tried, hand_in};
 pub use fault::{Fault, FaultySink, Step};
-pub use gateway::{Gateway, Setup};
+pub use gateway::{Gateway, Setup, binary};
 pub use hop::Hop;
 pub use letters::{abusive_word, below_trace, corpora, fixture, fixtures, found_in, letter, number, with_crlf};
 pub use mta::{Mta, Outcome, passed_on};
+pub use systemd::Systemd;
 
 use std::time::{Duration, Instant};
 
