@@ -6,6 +6,7 @@
 //! * `OUTGATE_INCOMING=1000`: so many incoming messages (without it: 200);
 //! * `OUTGATE_GENERATED=100000`: so many generated messages (without it: 2,000);
 //! * `OUTGATE_CORPORA=DIR`: every message in `DIR/mail` goes through the gateway (without it: the fixtures);
+//! * `OUTGATE_RESTARTS=50`: so many restarts under constant clients (without it: 5);
 //! * `OUTGATE_BIN=FILE`: another build of the binary, such as the release build;
 //! * `OUTGATE_SHOW_LOG=1`: the gateway's log of a story that failed.
 
@@ -47,6 +48,8 @@ mod sent_twice_on_purpose;
 mod several_policies_at_once;
 #[path = "stories/stopped_under_load.rs"]
 mod stopped_under_load;
+#[path = "stories/supervised.rs"]
+mod supervised;
 #[path = "stories/untouched_is_identical.rs"]
 mod untouched_is_identical;
 #[path = "stories/watched_and_not_changed.rs"]

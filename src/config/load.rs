@@ -221,6 +221,7 @@ fn not_our_authors(settings: &Settings, ruleset: &Ruleset) -> Option<String> {
 fn needs_restart(now: &Settings, next: &Settings) -> Option<String> {
     let listens = |settings: &Settings| settings.smtp.as_ref().map(|smtp| (smtp.listen.clone(), smtp.peers.clone()));
     let changed = [
+        ("[milter]", now.milter != next.milter),
         ("[smtp]", listens(now) != listens(next)),
         ("hostname", now.hostname != next.hostname),
         ("data-dir", now.data_dir != next.data_dir),

@@ -9,6 +9,7 @@ mod folders;
 pub mod init;
 pub mod key_file;
 mod load;
+mod milter;
 mod next_hop;
 mod notices;
 mod report;

@@ -1,7 +1,7 @@
 //! The settings as written: what stands in `outgate.toml`, key by key, each with its place. Nothing is filled in here,
 //! and whether the values go together is for `check` to say.
 
-use super::next_hop;
+use super::{milter, next_hop};
 use crate::{
     diagnostic::{self, Diagnostic, Diagnostics, Located, Source, Table},
     intake::{Network, smtp::Senders},
@@ -10,7 +10,7 @@ use crate::{
 };
 use std::{net::SocketAddr, ops::Range, time::Duration};
 
-const LISTEN: &str = "an address with its port, such as 127.0.0.1:10035 or [::1]:10035";
+pub(super) const LISTEN: &str = "an address with its port, such as 127.0.0.1:10035 or [::1]:10035";
 const DOMAIN: &str = "a domain, such as ours.example";
 const ADDRESS: &str = "an address, such as office@ours.example";
 
@@ -29,7 +29,7 @@ pub(super) struct Written {
     pub hostname: Option<Located<String>>,
     pub data_dir: Option<Located<String>>,
     pub smtp: Option<SmtpDoor>,
-    pub milter: Option<MilterDoor>,
+    pub milter: Option<milter::Written>,
     pub next_hop: Option<next_hop::Written>,
     pub console: Console,
     pub notices_from: Option<Located<Address>>,
@@ -59,12 +59,6 @@ pub(super) struct Peer {
     pub unbuilt: Vec<Located<&'static str>>,
 }
 
-#[derive(Debug)]
-pub(super) struct MilterDoor {
-    pub at: Range<usize>,
-    pub listen: Vec<Located<SocketAddr>>,
-}
-
 #[derive(Debug, Default)]
 pub(super) struct Console {
     pub listen: Option<Located<SocketAddr>>,
@@ -92,7 +86,7 @@ pub(super) fn read(source: &Source, diagnostics: &mut Diagnostics) -> Option<Wri
             hostname: table.parsed("hostname", "a host's full name, such as gate.example.org", domain),
             data_dir: path(table, "data-dir"),
             smtp: section(table, "smtp", smtp),
-            milter: section(table, "milter", |milter| MilterDoor { at: milter.at(), listen: listen(milter) }),
+            milter: section(table, "milter", milter::read),
             next_hop: next_hop::read(table),
             console: section(table, "console", console).unwrap_or_default(),
             notices_from: section(table, "notices", |notices| notices.parsed("from", ADDRESS, Address::parse))

@@ -1,6 +1,6 @@
 //! The rooms as one running service: doors open, outbox worked off, rules reloaded, stopped in order.
 
-use super::{Gateway, alert::Alerts, scan::Pool};
+use super::{Gateway, Pulse, alert::Alerts, scan::Pool};
 use crate::{
     audit::{Book, Event, What},
     config::{Loaded, Settings},
@@ -13,17 +13,19 @@ use crate::{
     },
     diagnostic::{Diagnostic, Diagnostics},
     intake::{
-        Seals,
+        Seals, milter,
         smtp::{self, Door},
     },
     keys::Keys,
     mail::Address,
     store::Store,
+    supervisor::Supervisor,
 };
 use arc_swap::ArcSwap;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use time::OffsetDateTime;
 use tokio::{
+    net::TcpListener,
     sync::{Notify, watch},
     task::JoinHandle,
     time::Instant,
@@ -38,6 +40,7 @@ pub struct House {
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
     smtp: Vec<SocketAddr>,
+    milter: Vec<SocketAddr>,
 }
 
 /// Why the service does not start, for the person who starts it.
@@ -53,11 +56,8 @@ impl NotStarted {
 
 impl House {
     /// Opens the store, then the doors. Needs a runtime.
-    pub async fn open(loaded: Loaded, keys: &Keys) -> Result<Self, NotStarted> {
+    pub async fn open(loaded: Loaded, keys: &Keys, supervisor: &Supervisor) -> Result<Self, NotStarted> {
         let settings = loaded.settings.clone();
-        if settings.milter.is_some() && settings.smtp.is_none() {
-            return Err(NotStarted::because("the milter door is not built yet; configure [smtp]"));
-        }
         let door_settings = door(&settings, loaded.own_domains());
         if let Some(risk) = door_settings.relay_risk() {
             return Err(NotStarted::because(risk));
@@ -69,10 +69,18 @@ impl House {
         let notices = notices(&settings, loaded.own_domains()).map_err(NotStarted)?;
         let mut listeners = Vec::new();
         for address in &door_settings.listen {
-            let bound = smtp::bind(*address);
-            listeners.push(bound.map_err(|error| NotStarted(format!("cannot listen on {address}: {error}")))?);
+            let bound = supervisor.tcp(*address, || smtp::bind(*address).and_then(TcpListener::into_std));
+            let listener = bound.and_then(TcpListener::from_std);
+            listeners.push(listener.map_err(|error| NotStarted(format!("cannot listen on {address}: {error}")))?);
         }
         let bound = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let milter_settings = milter(&settings);
+        let mut milters = Vec::new();
+        for listen in &milter_settings.listen {
+            let bound = milter::bind(listen, milter_settings.socket_mode).await;
+            milters.push(bound.map_err(|error| NotStarted(format!("[milter] cannot listen on {listen}: {error}")))?);
+        }
+        let milter_bound = milters.iter().filter_map(milter::Bound::address).collect();
         let ruleset = loaded.ruleset.digest().clone();
         let gateway = Arc::new(Gateway {
             loaded: ArcSwap::from_pointee(loaded),
@@ -90,14 +98,16 @@ impl House {
 
         let (stop, stopped) = watch::channel(false);
         let door = Door::new(door_settings, gateway.clone(), keys);
+        let milter_door = milter::Door::new(milter_settings, gateway.clone(), keys);
         let reporter = Reporter { from: notices.from.clone(), hostname: settings.hostname.clone() };
         let outbox = Outbox::new(store, relay, Seals::new(keys), reporter, gateway.outbox.clone());
         let tasks = vec![
             tokio::spawn(door.serve(listeners, stopped.clone())),
+            tokio::spawn(milter_door.serve(milters, stopped.clone())),
             tokio::spawn(outbox.run(stopped.clone())),
             tokio::spawn(super::housekeeping::run(gateway.clone(), stopped)),
         ];
-        Ok(Self { gateway, stop, tasks, smtp: bound })
+        Ok(Self { gateway, stop, tasks, smtp: bound, milter: milter_bound })
     }
 
     /// Where the SMTP door listens.
@@ -105,8 +115,18 @@ impl House {
         &self.smtp
     }
 
+    /// Where the milter door listens over TCP.
+    pub fn milter_addresses(&self) -> &[SocketAddr] {
+        &self.milter
+    }
+
     pub fn gateway(&self) -> &Arc<Gateway> {
         &self.gateway
+    }
+
+    /// To feel from beside whether it lives.
+    pub fn pulse(&self) -> Pulse {
+        Pulse::new(self.gateway.clone(), self.tasks.iter().map(JoinHandle::abort_handle).collect())
     }
 
     /// Reads the configuration again. The old set stays when the new one is bad.
@@ -149,6 +169,17 @@ fn door(settings: &Settings, own_domains: &[String]) -> smtp::Settings {
     checked.own_domains = own_domains.to_vec();
     checked.peers = settings.smtp.as_ref().map_or(Vec::new(), |door| door.peers.clone());
     checked
+}
+
+fn milter(settings: &Settings) -> milter::Settings {
+    let door = settings.milter.as_ref();
+    milter::Settings {
+        listen: door.map_or(Vec::new(), |door| door.listen.clone()),
+        socket_mode: door.map_or(0o660, |door| door.socket_mode),
+        networks: door.map_or(Vec::new(), |door| door.networks.clone()),
+        hostname: settings.hostname.clone(),
+        limits: milter::Limits::default(),
+    }
 }
 
 fn relay(settings: &Settings) -> RelaySettings {

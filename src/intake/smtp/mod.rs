@@ -17,4 +17,4 @@ mod settings;
 mod stage;
 
 pub use listen::{Door, bind};
-pub use settings::{Limits, Peer, RelayRisk, Senders, Settings};
+pub use settings::{Limits, Peer, RelayRisk, Senders, Settings, is_too_wide};

@@ -8,12 +8,12 @@ use super::{
     hand_in::{Answered, Complete, hand_in, passed_on, try_later},
     listen::{Door, stopped},
     offer::Offer,
-    receive::{Received, first_room, no_memory, receive},
+    receive::{Received, first_room, receive},
     settings::{Peer, Senders},
     stage::{Stage, out_of_turn},
 };
 use crate::{
-    intake::{Corridor, NextHop, Reservation, RetryKey, Transaction, passage::caught},
+    intake::{Corridor, NextHop, Reservation, RetryKey, Transaction, passage::caught, unfit::Unfit},
     mail::{
         Door as Which, Envelope, ForwardPath, Origin, ReversePath,
         wire::{Command, CommandError, Reply, Verb},
@@ -298,7 +298,7 @@ impl<C: Corridor> Session<C> {
             return self.refuse_sender(&reply, "sender");
         }
         let Some(reservation) = self.door.budget.reserve(first_room(sender.size())) else {
-            return self.refuse_sender(&no_memory(), "memory");
+            return self.refuse_sender(&Unfit::NoMemory.reply(), "memory");
         };
         self.refused = false;
         let upstream = hop.begin(sender.clone(), None);
