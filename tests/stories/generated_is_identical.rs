@@ -61,7 +61,7 @@ fn is_identical(session: &mut Client, hop: &Hop, number: usize, message: &[u8]) 
     // Most in one piece, some cut anywhere.
     let mut rest = &wire[..];
     while !rest.is_empty() {
-        let cut = if number % 7 == 0 && rest.len() < 4_000 { 1 + dice.below(40) as usize } else { rest.len() };
+        let cut = if number.is_multiple_of(7) && rest.len() < 4_000 { 1 + dice.below(40) as usize } else { rest.len() };
         let (piece, behind) = rest.split_at(cut.min(rest.len()));
         session.write(piece).unwrap();
         rest = behind;
