@@ -63,6 +63,9 @@ pub fn run(arguments: &Arguments) -> Result<u8, Failure> {
         for address in house.smtp_addresses() {
             tracing::info!(%address, "The SMTP door is open");
         }
+        for address in house.smtp_tls_addresses() {
+            tracing::info!(%address, "The SMTP door is open for TLS from the first byte");
+        }
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,

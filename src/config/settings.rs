@@ -1,6 +1,11 @@
 //! The settings as checked: what the rest of the program works with. A value of these types cannot be wrong.
 
-use crate::{delivery::relay::RouteSettings, intake::smtp::Peer, mail::Address, policy::Mode};
+use crate::{
+    delivery::relay::RouteSettings,
+    intake::smtp::{Peer, TlsSettings},
+    mail::Address,
+    policy::Mode,
+};
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
@@ -38,6 +43,10 @@ pub struct Settings {
 #[derive(Clone, Debug)]
 pub struct SmtpDoor {
     pub listen: Vec<SocketAddr>,
+    /// Where TLS begins with the first byte.
+    pub listen_tls: Vec<SocketAddr>,
+    /// Certificates and keys as they were when read.
+    pub tls: Option<TlsSettings>,
     /// Who may hand in mail without AUTH.
     pub peers: Vec<Peer>,
 }

@@ -1,11 +1,10 @@
 //! The settings as written: what stands in `outgate.toml`, key by key, each with its place. Nothing is filled in here,
 //! and whether the values go together is for `check` to say.
 
-use super::next_hop;
+use super::{next_hop, smtp};
 use crate::{
     diagnostic::{self, Diagnostics, Located, Source, Table},
-    intake::{Network, smtp::Senders},
-    mail::{Address, wire::LineEndings},
+    mail::Address,
     policy::Mode,
 };
 use std::{net::SocketAddr, ops::Range, time::Duration};
@@ -25,7 +24,7 @@ pub(super) struct Written {
     pub mode: Option<Located<Mode>>,
     pub hostname: Option<Located<String>>,
     pub data_dir: Option<Located<String>>,
-    pub smtp: Option<SmtpDoor>,
+    pub smtp: Option<smtp::Written>,
     pub milter: Option<MilterDoor>,
     pub next_hop: Option<next_hop::Written>,
     pub console: Console,
@@ -34,25 +33,6 @@ pub(super) struct Written {
     pub metrics_listen: Option<Located<SocketAddr>>,
     pub archive: Option<Archive>,
     pub store: Store,
-}
-
-#[derive(Debug)]
-pub(super) struct SmtpDoor {
-    pub at: Range<usize>,
-    pub listen: Vec<Located<SocketAddr>>,
-    /// Keys of things that are not built yet, where they ask for something.
-    pub unbuilt: Vec<Located<&'static str>>,
-    pub peers: Vec<Peer>,
-}
-
-#[derive(Debug)]
-pub(super) struct Peer {
-    pub networks: Vec<Located<Network>>,
-    pub answer_within: Option<Located<Duration>>,
-    pub senders: Option<Located<Senders>>,
-    pub line_endings: Option<Located<LineEndings>>,
-    pub tenant: Option<Located<String>>,
-    pub unbuilt: Vec<Located<&'static str>>,
 }
 
 #[derive(Debug)]
@@ -87,7 +67,7 @@ pub(super) fn read(source: &Source, diagnostics: &mut Diagnostics) -> Option<Wri
             mode: table.choice("mode", &[("enforce", Mode::Enforce), ("watch", Mode::Watch)]),
             hostname: table.parsed("hostname", "a host's full name, such as gate.example.org", domain),
             data_dir: path(table, "data-dir"),
-            smtp: section(table, "smtp", smtp),
+            smtp: section(table, "smtp", smtp::read),
             milter: section(table, "milter", |milter| MilterDoor { at: milter.at(), listen: listen(milter) }),
             next_hop: next_hop::read(table),
             console: section(table, "console", console).unwrap_or_default(),
@@ -120,47 +100,6 @@ fn policies(table: &Table<'_>) -> Vec<Located<String>> {
     policies.into_iter().filter(|policy| !policy.value.trim().is_empty()).collect()
 }
 
-fn smtp(table: &Table<'_>) -> SmtpDoor {
-    SmtpDoor {
-        at: table.at(),
-        listen: listen(table),
-        unbuilt: ["certificate-file", "key-file"].into_iter().filter_map(|key| asked_text(table, key)).collect(),
-        peers: table.tables("peer").iter().map(peer).collect(),
-    }
-}
-
-fn peer(table: &Table<'_>) -> Peer {
-    let networks = match table.required("networks") {
-        None => Vec::new(),
-        Some(value) => {
-            let elements = value.elements();
-            if elements.is_empty() {
-                value.mistake("`networks` admits nobody");
-            }
-            let allowed = "an address or a block of addresses, such as 192.0.2.1 or 192.0.2.0/24";
-            elements.iter().filter_map(|element| element.parsed(allowed, str::parse::<Network>)).collect()
-        }
-    };
-    let tenant = table.text("tenant");
-    let mut unbuilt: Vec<_> = asked_text(table, "certificate-name").into_iter().collect();
-    for key in ["xclient", "login-in-received"] {
-        let asked = table.value(key).and_then(|value| value.flag()).filter(|flag| flag.value);
-        unbuilt.extend(asked.map(|flag| Located::new(key, flag.at)));
-    }
-    let senders = [("any", Senders::Any), ("own-domains", Senders::OwnDomains)];
-    let line_endings = [("strict", LineEndings::Strict), ("normalise", LineEndings::Normalise)];
-    let peer = Peer {
-        networks,
-        answer_within: table.duration("answer-within"),
-        senders: table.choice("senders", &senders),
-        line_endings: table.choice("line-endings", &line_endings),
-        tenant,
-        unbuilt,
-    };
-    table.finish();
-    peer
-}
-
 fn console(table: &Table<'_>) -> Console {
     let allowed = "https://host or https://host:port; http only for this machine itself";
     Console { listen: table.parsed("listen", LISTEN, socket), url: table.parsed("url", allowed, url) }
@@ -186,7 +125,11 @@ fn store(table: &Table<'_>) -> Store {
 }
 
 fn listen(table: &Table<'_>) -> Vec<Located<SocketAddr>> {
-    table.parsed_list("listen", LISTEN, socket)
+    sockets(table, "listen")
+}
+
+pub(super) fn sockets(table: &Table<'_>, key: &str) -> Vec<Located<SocketAddr>> {
+    table.parsed_list(key, LISTEN, socket)
 }
 
 fn asked_text(table: &Table<'_>, key: &'static str) -> Option<Located<&'static str>> {

@@ -7,10 +7,14 @@ mod memory;
 mod network;
 mod passage;
 pub mod smtp;
+mod stream;
+pub mod tls;
 mod trace;
 
 pub use memory::{Budget, Reservation};
 pub use network::{Network, NetworkError};
+pub use stream::Stream;
+pub use tls::OwnCertificate;
 pub use trace::{PASS, Pass, Seals, Trace, leading_trace};
 
 use crate::{
