@@ -16,6 +16,7 @@ use outgate::{
     keys::Keys,
     mail::{Address, Door, Envelope, ForwardPath, Message, Origin, ReversePath, SubmissionId, edit::Transport},
     policy::{self, Facts, Verdict, planned},
+    supervisor::Supervisor,
 };
 use sha2::{Digest, Sha256};
 use std::{
@@ -39,7 +40,8 @@ fn main() {
     let loaded = configure(folder.path(), sink);
     let mut bench = Bench { criterion: Criterion::default().configure_from_args().without_plots(), rows: Vec::new() };
     steps(&mut bench, &loaded);
-    let house = runtime.block_on(House::open(loaded, &Keys::new(&[7; 32]))).expect("the house opens");
+    let house =
+        runtime.block_on(House::open(loaded, &Keys::new(&[7; 32]), &Supervisor::default())).expect("the house opens");
     let mut straight = runtime.block_on(Client::connect(sink));
     let peer = bench.measure("straight into the sink", || runtime.block_on(straight.send()));
     let mut client = runtime.block_on(Client::connect(house.smtp_addresses()[0]));

@@ -7,12 +7,14 @@ mod alert;
 mod carry;
 mod house;
 mod housekeeping;
+mod pulse;
 mod scan;
 
 #[cfg(test)]
 mod tests;
 
 pub use house::{House, NotStarted, notices};
+pub use pulse::Pulse;
 
 use crate::{
     config::Loaded,
@@ -22,7 +24,7 @@ use crate::{
         relay::{Relay, RelayTransaction},
     },
     intake::{Answer, Corridor, Onward, RetryKey, Submission},
-    policy::{self, Disposition, FactQuery, FactSource, Facts},
+    policy::{self, Disposition, FactQuery, FactSource, Facts, Mode},
     store::Store,
 };
 use arc_swap::ArcSwap;
@@ -95,5 +97,10 @@ impl Corridor for Gateway {
 impl Gateway {
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// Whether the rules are in force, or only watch.
+    pub fn mode(&self) -> Mode {
+        self.loaded.load().settings.mode
     }
 }

@@ -21,3 +21,4 @@ pub mod store; //      the cellar: sqlite, blobs
 pub mod diagnostic; // a mistake in a config file: path, line, caret, allowed words
 pub mod keys; //       the master key and what is derived from it
 pub mod sensitive; //  Sensitive<T>: prints as [withheld]
+pub mod supervisor; // whoever started us: sockets that it kept for us, and what it is told

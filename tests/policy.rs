@@ -2,6 +2,7 @@
 //! coverage of the shipped policies.
 
 mod policy {
+    mod authorship;
     mod conditions;
     mod invalid;
     mod judging;

@@ -5,6 +5,7 @@
 //! * `OUTGATE_KILLS=200`: so many kill -9 under load (without it: 12);
 //! * `OUTGATE_INCOMING=1000`: so many incoming messages (without it: 200);
 //! * `OUTGATE_CORPORA=DIR`: every message in `DIR/mail` goes through the gateway (without it: the fixtures);
+//! * `OUTGATE_RESTARTS=50`: so many restarts under constant clients (without it: 5);
 //! * `OUTGATE_BIN=FILE`: another build of the binary, such as the release build;
 //! * `OUTGATE_SHOW_LOG=1`: the gateway's log of a story that failed.
 
@@ -46,6 +47,8 @@ mod sent_twice_on_purpose;
 mod several_policies_at_once;
 #[path = "stories/stopped_under_load.rs"]
 mod stopped_under_load;
+#[path = "stories/supervised.rs"]
+mod supervised;
 #[path = "stories/untouched_is_identical.rs"]
 mod untouched_is_identical;
 #[path = "stories/watched_and_not_changed.rs"]

@@ -39,6 +39,9 @@ pub enum Command {
     Case(Case),
     /// The book: what happened, chained.
     Audit(Audit),
+    /// Write the manual pages into a folder.
+    #[command(hide = true)]
+    Manual(Manual),
 }
 
 #[derive(Debug, Args)]
@@ -214,4 +217,9 @@ pub struct Audit {
 pub enum AuditCommand {
     /// Check the whole chain of the book.
     Verify,
+}
+
+#[derive(Debug, Args)]
+pub struct Manual {
+    pub folder: PathBuf,
 }

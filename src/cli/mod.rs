@@ -6,6 +6,7 @@ mod check;
 mod demo;
 mod health;
 mod judging;
+mod manual;
 mod opening;
 mod policy;
 mod rules;
@@ -56,6 +57,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Config(ref options) => setup::config(&arguments, options),
         Command::Case(ref options) => case::run(&arguments, options),
         Command::Audit(ref options) => case::audit(&arguments, options),
+        Command::Manual(ref options) => manual::run(options),
     };
     match outcome {
         Ok(code) => ExitCode::from(code),

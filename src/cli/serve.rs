@@ -3,10 +3,12 @@
 use super::{Failure, arguments::Arguments, health, opening};
 use crate::{
     config::{self, key_file},
-    gateway::{Gateway, House},
+    gateway::{Gateway, House, Pulse},
     intake::Corridor,
+    policy::Mode,
+    supervisor::Supervisor,
 };
-use std::{io::IsTerminal, os::unix::process::CommandExt, process::Command};
+use std::{io::IsTerminal, os::unix::process::CommandExt, process::Command, sync::Arc, time::Duration};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -36,8 +38,10 @@ fn give_memory_back() {
 
 pub fn run(arguments: &Arguments) -> Result<u8, Failure> {
     give_memory_back();
-    let loaded = config::load(&opening::file(arguments)?).map_err(Failure::Configuration)?;
     log(arguments.json);
+    // Before any file is opened: the sockets that were handed over have numbers, and no other marks.
+    let supervisor = Arc::new(Supervisor::from_environment());
+    let loaded = config::load(&opening::file(arguments)?).map_err(Failure::Configuration)?;
     for remark in &loaded.remarks {
         tracing::warn!("{remark}");
     }
@@ -52,13 +56,13 @@ pub fn run(arguments: &Arguments) -> Result<u8, Failure> {
         let mut terminate = signal(SignalKind::terminate()).map_err(|error| said(&error))?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| said(&error))?;
         let mut hangup = signal(SignalKind::hangup()).map_err(|error| said(&error))?;
-        let listener = TcpListener::bind(metrics).await;
+        let listener = supervisor.tcp(metrics, || std::net::TcpListener::bind(metrics)).and_then(TcpListener::from_std);
         let listener =
             listener.map_err(|error| Failure::said(format!("[metrics] cannot listen on {metrics}: {error}")))?;
         if let Ok(address) = listener.local_addr() {
             tracing::info!(%address, "Metrics and health are served");
         }
-        let house = House::open(loaded, &keys).await.map_err(|error| said(&error))?;
+        let house = House::open(loaded, &keys, &supervisor).await.map_err(|error| said(&error))?;
         tokio::spawn(health::serve(listener, recorder, house.gateway().clone(), std::future::pending()));
         for address in house.smtp_addresses() {
             tracing::info!(%address, "The SMTP door is open");
@@ -66,27 +70,62 @@ pub fn run(arguments: &Arguments) -> Result<u8, Failure> {
         for address in house.smtp_tls_addresses() {
             tracing::info!(%address, "The SMTP door is open for TLS from the first byte");
         }
+        supervisor.give_up_the_rest();
+        supervisor.ready(status(&house));
+        let watched = supervisor.watchdog().map(|every| tokio::spawn(watch(supervisor.clone(), house.pulse(), every)));
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                _ = hangup.recv() => reload(&house).await,
+                _ = hangup.recv() => {
+                    supervisor.reloading();
+                    let taken = reload(&house).await;
+                    supervisor.ready(if taken { status(&house) } else { OLD_SET });
+                }
             }
         }
         tracing::info!("Stopping: accepted work finishes");
+        supervisor.stopping();
+        if let Some(watched) = watched {
+            watched.abort();
+        }
         house.close().await;
         Ok(0)
     })
 }
 
-async fn reload(house: &House) {
+const OLD_SET: &str = "The doors are open; the new configuration is bad (see the log) and the old one is active";
+
+/// What `systemctl status` shows.
+fn status(house: &House) -> &'static str {
+    match house.gateway().mode() {
+        Mode::Enforce => "The doors are open; the rules are in force",
+        Mode::Watch => "The doors are open; the rules only watch",
+    }
+}
+
+/// Says that we live as long as the workers answer. When one does not, silence: then we are ended and started again.
+async fn watch(supervisor: Arc<Supervisor>, pulse: Pulse, every: Duration) {
+    loop {
+        match pulse.stalled(every / 2).await {
+            None => supervisor.alive(),
+            Some(worker) => tracing::error!(worker, "A worker does not answer; the watchdog is not told that we live"),
+        }
+        tokio::time::sleep(every / 4).await;
+    }
+}
+
+/// False: the old set stays.
+async fn reload(house: &House) -> bool {
     match house.reload().await {
         Ok(()) => tracing::info!("The configuration was read again and is active"),
         Err(mistakes) => {
             // Configuration holds no mail; its mistakes may be shown whole.
             tracing::error!("The new configuration is bad; the old one stays active\n{mistakes}");
+            return false;
         }
     }
+    true
 }
 
 /// English sentences, fields first; JSON where a collector wants it. Never message content.

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     diagnostic::{Diagnostic, Diagnostics, Located, Source},
-    policy::Mode,
+    policy::{MaySendAs, Mode},
 };
 use std::{
     collections::BTreeMap,
@@ -180,6 +180,9 @@ fn settings(file: &Path, written: Written, smtp: Option<SmtpDoor>, next_hop: Nex
         },
         notices: Notices { from: written.notices_from.map(|from| from.value) },
         reviewers,
+        may_send_as: MaySendAs {
+            entries: written.may_send_as.into_iter().map(|(author, who)| (author.value, values(who))).collect(),
+        },
         metrics: Metrics {
             listen: written.metrics_listen.map_or_else(|| parsed(default::METRICS_LISTEN), |listen| listen.value),
         },

@@ -12,6 +12,7 @@ use std::{
     fs::{self, OpenOptions},
     io::{self, BufRead, Read, Write},
     net::SocketAddr,
+    os::unix::fs::{MetadataExt, OpenOptionsExt, chown},
     path::{Path, PathBuf},
 };
 
@@ -165,18 +166,38 @@ pub fn init(folder: &Path, answers: &Answers) -> Result<Vec<PathBuf>, InitError>
     fs::create_dir_all(&local).map_err(|source| InitError::Write { path: local.clone(), source })?;
     key_file::make(&key)?;
     let text = settings_text(answers, folder);
+    // It names people: not for everyone on this machine.
     let written = OpenOptions::new()
         .write(true)
         .create_new(true)
+        .mode(0o640)
         .open(&settings)
         .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
     written.map_err(|source| InitError::Write { path: settings.clone(), source })?;
+    if rustix::process::geteuid().is_root() {
+        give_to_service(&folder.join(data_dir(folder)), &settings, &key)?;
+    }
     Ok(vec![settings, key, local])
 }
 
+/// Whoever the data folder belongs to is the service: it alone reads the key, and it may read the settings that root
+/// writes. Without such a folder (no package was installed) all stays root's.
+fn give_to_service(data: &Path, settings: &Path, key: &Path) -> Result<(), InitError> {
+    let Ok(owner) = fs::metadata(data) else { return Ok(()) };
+    let give = |path: &Path, user| {
+        chown(path, user, Some(owner.gid())).map_err(|source| InitError::Write { path: path.into(), source })
+    };
+    give(key, Some(owner.uid()))?;
+    give(settings, None)
+}
+
+/// A system's configuration keeps its data where the system keeps such data.
+fn data_dir(folder: &Path) -> &'static str {
+    if folder.starts_with("/etc") { super::check::default::DATA_DIR } else { "data" }
+}
+
 fn settings_text(answers: &Answers, folder: &Path) -> String {
-    // A system's configuration keeps its data where the system keeps such data.
-    let data = if folder.starts_with("/etc") { super::check::default::DATA_DIR } else { "data" };
+    let data = data_dir(folder);
     let quoted = |text: &str| toml::Value::String(text.into()).to_string();
     let Answers { domain, listen, reviewer, console_url, next_hop } = answers;
     let host = console_url.split_once("://").map_or("", |(_, rest)| rest);
@@ -237,7 +258,6 @@ key-file = "store.key"                # held messages cannot be opened without i
 mod tests {
     use super::*;
     use crate::policy::Mode;
-    use std::os::unix::fs::MetadataExt;
 
     const NOBODY: Option<(&mut io::Empty, &mut io::Sink)> = None;
 
@@ -267,6 +287,24 @@ mod tests {
         assert_eq!(settings.data_dir, folder.join("data"));
         assert!(key_file::open(&settings.store.key_file).is_ok());
         assert!(remarks.is_empty());
+    }
+
+    #[test]
+    fn what_the_service_reads_belongs_to_it() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        fs::create_dir(&data).unwrap();
+        chown(&data, Some(64_123), Some(64_124)).unwrap();
+        let written = init(folder.path(), &Answers::gather(&options(), NOBODY).unwrap()).unwrap();
+        let of = |path: &Path| {
+            let metadata = fs::metadata(path).unwrap();
+            (metadata.uid(), metadata.gid(), metadata.mode() & 0o7777)
+        };
+        assert_eq!(of(&written[0]), (0, 64_124, 0o640), "the settings: root writes, the service reads");
+        assert_eq!(of(&written[1]), (64_123, 64_124, 0o600), "the key is the service's alone");
     }
 
     #[test]

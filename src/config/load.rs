@@ -9,7 +9,7 @@ use crate::{
     detect::{DetectorSources, Detectors, SourceFile},
     diagnostic::{Diagnostic, Diagnostics, Located, Source},
     policy::{
-        Connected, Coverage, Mode, PolicyInput, Ruleset, RulesetInputs, coverage,
+        Connected, Coverage, Mode, PolicyInput, Ruleset, RulesetInputs, Who, coverage,
         prove::{self, Detecting, Proof},
         rule,
     },
@@ -85,6 +85,7 @@ pub fn load_unproven(file: &Path) -> Result<Loaded, Diagnostics> {
         detectors: names,
         detectors_digest: digest,
         own_domains: read.settings.as_ref().map(|settings| settings.own_domains.clone()).unwrap_or_default(),
+        may_send_as: read.settings.as_ref().map(|settings| settings.may_send_as.clone()).unwrap_or_default(),
         mode: read.settings.as_ref().map_or(Mode::Enforce, |settings| settings.mode),
     };
     let ruleset = Ruleset::build(inputs).map_err(|mistakes| diagnostics.extend(mistakes)).ok();
@@ -99,6 +100,7 @@ pub fn load_unproven(file: &Path) -> Result<Loaded, Diagnostics> {
     };
     let mut remarks = read.remarks;
     remarks.extend(nobody_reads(&settings, &ruleset));
+    remarks.extend(not_our_authors(&settings, &ruleset));
     Ok(Loaded { settings, detectors: Arc::new(detectors), ruleset: Arc::new(ruleset), sources, remarks })
 }
 
@@ -204,6 +206,15 @@ fn nobody_reads(settings: &Settings, ruleset: &Ruleset) -> Option<String> {
             "[reviewers] gives no address to {those}, whom the policies name for held mail: nobody there is told of it"
         )
     })
+}
+
+/// Authors of `[may-send-as]` that are in none of our domains: as a rule a slip of the pen.
+fn not_our_authors(settings: &Settings, ruleset: &Ruleset) -> Option<String> {
+    let authors = settings.may_send_as.entries.iter().map(|(author, _)| author);
+    let foreign: Vec<String> =
+        authors.filter(|author| !author.is_within(ruleset.own_domains())).map(Who::written).collect();
+    (!foreign.is_empty())
+        .then(|| format!("[may-send-as] names authors in none of the own domains: {}", foreign.join(", ")))
 }
 
 /// Settings that a running service holds on to.

@@ -4,7 +4,7 @@ use crate::{
     delivery::relay::RouteSettings,
     intake::smtp::{Peer, TlsSettings},
     mail::Address,
-    policy::Mode,
+    policy::{MaySendAs, Mode},
 };
 use std::{
     collections::BTreeMap,
@@ -35,6 +35,8 @@ pub struct Settings {
     pub notices: Notices,
     /// Whom a desk is told by: role to addresses.
     pub reviewers: BTreeMap<String, Vec<Address>>,
+    /// Who may write as whom besides themselves.
+    pub may_send_as: MaySendAs,
     pub metrics: Metrics,
     pub archive: Option<Archive>,
     pub store: Store,

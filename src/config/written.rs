@@ -3,15 +3,18 @@
 
 use super::{next_hop, smtp};
 use crate::{
-    diagnostic::{self, Diagnostics, Located, Source, Table},
+    diagnostic::{self, Diagnostic, Diagnostics, Located, Source, Table},
     mail::Address,
-    policy::Mode,
+    policy::{Mode, Who},
 };
 use std::{net::SocketAddr, ops::Range, time::Duration};
 
 const LISTEN: &str = "an address with its port, such as 127.0.0.1:10035 or [::1]:10035";
 const DOMAIN: &str = "a domain, such as ours.example";
 const ADDRESS: &str = "an address, such as office@ours.example";
+
+/// An author and who may write so.
+pub(super) type SharedMailbox = (Located<Who>, Vec<Located<Who>>);
 
 /// A role and who has it.
 pub(super) type Role = (Located<String>, Vec<Located<Address>>);
@@ -30,6 +33,7 @@ pub(super) struct Written {
     pub console: Console,
     pub notices_from: Option<Located<Address>>,
     pub reviewers: Option<Vec<Role>>,
+    pub may_send_as: Vec<SharedMailbox>,
     pub metrics_listen: Option<Located<SocketAddr>>,
     pub archive: Option<Archive>,
     pub store: Store,
@@ -74,6 +78,7 @@ pub(super) fn read(source: &Source, diagnostics: &mut Diagnostics) -> Option<Wri
             notices_from: section(table, "notices", |notices| notices.parsed("from", ADDRESS, Address::parse))
                 .flatten(),
             reviewers: section(table, "reviewers", reviewers),
+            may_send_as: section(table, "may-send-as", may_send_as).unwrap_or_default(),
             metrics_listen: section(table, "metrics", |metrics| metrics.parsed("listen", LISTEN, socket)).flatten(),
             archive: section(table, "archive", |archive| Archive { keep: archive.duration("keep") }),
             store: section(table, "store", store).unwrap_or_default(),
@@ -113,6 +118,27 @@ fn reviewers(table: &Table<'_>) -> Vec<Role> {
         }
         let addresses = elements.iter().filter_map(|element| element.parsed(ADDRESS, Address::parse)).collect();
         (role, addresses)
+    });
+    entries.collect()
+}
+
+fn may_send_as(table: &Table<'_>) -> Vec<SharedMailbox> {
+    const SENDER: &str = "an address, an account's name, or *@ours.example for a whole domain";
+    let entries = table.entries().into_iter().filter_map(|(author, value)| {
+        let elements = value.elements();
+        if elements.is_empty() {
+            value.mistake(format!("`{}` names nobody", value.name()));
+        }
+        let senders = elements.iter().filter_map(|element| element.parsed(SENDER, Who::parse)).collect();
+        match Who::parse(&author.value) {
+            Ok(who @ (Who::Mailbox(_) | Who::Domain(_))) => Some((Located::new(who, author.at), senders)),
+            _ => {
+                let message = format!("`{}` cannot be an author", author.value);
+                let wrong = Diagnostic::new(table.source(), author.at, message);
+                table.mistake(wrong.with_allowed("allowed: an address in quotes, or \"*@ours.example\""));
+                None
+            }
+        }
     });
     entries.collect()
 }

@@ -85,8 +85,14 @@ fn finding(hit: &Hit, text: &str, start: usize, end: usize) -> Map<String, Value
 }
 
 fn note_document(hit: &Hit, doc_types: &mut Vec<&'static str>) {
-    if &*hit.detector.kind == "OFFENSIVE" && hit.severity >= OFFENSIVE_DOCUMENT && !doc_types.contains(&"OFFENSIVE") {
-        doc_types.push("OFFENSIVE");
+    let kind = match &*hit.detector.kind {
+        "OFFENSIVE" if hit.severity >= OFFENSIVE_DOCUMENT => "OFFENSIVE",
+        "CONTACT_LIST" => "CONTACT_LIST",
+        "SPECIAL_CATEGORY" => "SPECIAL_CATEGORY",
+        _ => return,
+    };
+    if !doc_types.contains(&kind) {
+        doc_types.push(kind);
     }
 }
 

@@ -4,6 +4,8 @@
 //! verdict, I/O, a found value in clear outside the masked excerpt.
 
 mod attachment;
+mod contacts;
+mod credentials;
 mod encryption;
 mod fold;
 mod json;
@@ -80,6 +82,8 @@ pub struct Detectors {
     words: words::Words,
     patterns: patterns::Patterns,
     personal: personal::Personal,
+    credentials: credentials::Credentials,
+    contacts: contacts::Contacts,
 }
 
 impl Detectors {
@@ -88,7 +92,13 @@ impl Detectors {
         let words = words::Words::compile(&sources.word_lists, &sources.innocent);
         let patterns = patterns::Patterns::compile(&sources.patterns);
         match (words, patterns) {
-            (Ok(words), Ok(patterns)) => Ok(Self { words, patterns, personal: personal::Personal::new() }),
+            (Ok(words), Ok(patterns)) => Ok(Self {
+                words,
+                patterns,
+                personal: personal::Personal::new(),
+                credentials: credentials::Credentials::new(),
+                contacts: contacts::Contacts::new(),
+            }),
             (words, patterns) => {
                 Err(words.err().into_iter().flatten().chain(patterns.err().into_iter().flatten()).collect())
             }
@@ -97,7 +107,13 @@ impl Detectors {
 
     /// The names of all detectors, sorted: what a rule may ask for.
     pub fn names(&self) -> Vec<&str> {
-        let all = self.words.detectors().chain(self.patterns.detectors()).chain(self.personal.detectors());
+        let all = self
+            .words
+            .detectors()
+            .chain(self.patterns.detectors())
+            .chain(self.personal.detectors())
+            .chain(self.credentials.detectors())
+            .chain(self.contacts.detectors());
         let mut names: Vec<&str> = all.map(|detector| &*detector.name).collect();
         names.sort_unstable();
         names.dedup();

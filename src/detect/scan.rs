@@ -71,6 +71,8 @@ impl Detectors {
         let folded = Folded::new(text);
         self.words.find(&folded, hits);
         self.personal.find(&folded, hits);
+        self.credentials.find(&folded, hits);
+        self.contacts.find(&folded, text, hits);
         self.patterns.find(text, &folded, hits);
         hits.sort_by_key(|hit| hit.range.start);
         hits.truncate(MOST_FINDINGS);

@@ -35,6 +35,7 @@ impl DetectorSources {
             word_lists: vec![
                 file("wordlists/en/abuse.txt", include_str!("../../wordlists/en/abuse.txt")),
                 file("wordlists/en/chain-letter.txt", include_str!("../../wordlists/en/chain-letter.txt")),
+                file("wordlists/en/special-category.txt", include_str!("../../wordlists/en/special-category.txt")),
             ],
             innocent: vec![file("wordlists/innocent/en.txt", include_str!("../../wordlists/innocent/en.txt"))],
             patterns: Vec::new(),

@@ -361,6 +361,10 @@ impl<'r> Value<'r> {
         self.value.get_ref().is_str()
     }
 
+    pub fn is_flag(&self) -> bool {
+        self.value.get_ref().is_bool()
+    }
+
     pub fn is_integer(&self) -> bool {
         self.value.get_ref().is_integer()
     }

@@ -1,6 +1,6 @@
 //! The rooms as one running service: doors open, outbox worked off, rules reloaded, stopped in order.
 
-use super::{Gateway, alert::Alerts, scan::Pool};
+use super::{Gateway, Pulse, alert::Alerts, scan::Pool};
 use crate::{
     audit::{Book, Event, What},
     config::{Loaded, Settings},
@@ -19,6 +19,7 @@ use crate::{
     keys::Keys,
     mail::Address,
     store::Store,
+    supervisor::Supervisor,
 };
 use arc_swap::ArcSwap;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -56,7 +57,7 @@ impl NotStarted {
 
 impl House {
     /// Opens the store, then the doors. Needs a runtime.
-    pub async fn open(loaded: Loaded, keys: &Keys) -> Result<Self, NotStarted> {
+    pub async fn open(loaded: Loaded, keys: &Keys, supervisor: &Supervisor) -> Result<Self, NotStarted> {
         let settings = loaded.settings.clone();
         if settings.milter.is_some() && settings.smtp.is_none() {
             return Err(NotStarted::because("the milter door is not built yet; configure [smtp]"));
@@ -70,7 +71,8 @@ impl House {
         let relay = Relay::new(relay(&settings)).map_err(NotStarted::because)?;
         relay.warm_up();
         let notices = notices(&settings, loaded.own_domains()).map_err(NotStarted)?;
-        let (clear, under_tls) = (listeners(&door_settings.listen)?, listeners(&door_settings.listen_tls)?);
+        let (clear, under_tls) =
+            (listeners(supervisor, &door_settings.listen)?, listeners(supervisor, &door_settings.listen_tls)?);
         let bound = |listeners: &[TcpListener]| listeners.iter().filter_map(|one| one.local_addr().ok()).collect();
         let (smtp, smtp_tls) = (bound(&clear), bound(&under_tls));
         let ruleset = loaded.ruleset.digest().clone();
@@ -112,6 +114,11 @@ impl House {
 
     pub fn gateway(&self) -> &Arc<Gateway> {
         &self.gateway
+    }
+
+    /// To feel from beside whether it lives.
+    pub fn pulse(&self) -> Pulse {
+        Pulse::new(self.gateway.clone(), self.tasks.iter().map(JoinHandle::abort_handle).collect())
     }
 
     /// Reads the configuration again. The old set stays when the new one is bad.
@@ -161,9 +168,11 @@ fn door(settings: &Settings, own_domains: &[String]) -> smtp::Settings {
     door
 }
 
-fn listeners(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, NotStarted> {
+fn listeners(supervisor: &Supervisor, addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, NotStarted> {
     let bind = |address: &SocketAddr| {
-        smtp::bind(*address).map_err(|error| NotStarted(format!("cannot listen on {address}: {error}")))
+        let bound = supervisor.tcp(*address, || smtp::bind(*address).and_then(TcpListener::into_std));
+        let listener = bound.and_then(TcpListener::from_std);
+        listener.map_err(|error| NotStarted(format!("cannot listen on {address}: {error}")))
     };
     addresses.iter().map(bind).collect()
 }

@@ -91,6 +91,22 @@ impl Pool {
         }
     }
 
+    /// Comes back when a thread became free and did something. All who wait give up by their own clocks, so this does not
+    /// come back when every thread hangs, and only then.
+    pub async fn answers(&self) {
+        let permit = self.permits.clone().acquire_owned().await;
+        let work = tokio::task::spawn_blocking(move || drop(permit));
+        // It cannot panic, and at the runtime's end nobody asks.
+        let _ = work.await;
+    }
+
+    /// Every thread, taken.
+    #[cfg(test)]
+    pub async fn all(&self) -> OwnedSemaphorePermit {
+        let free = u32::try_from(self.permits.available_permits()).unwrap();
+        self.permits.clone().acquire_many_owned(free).await.unwrap()
+    }
+
     async fn permit(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, Busy> {
         match timeout_at(deadline, self.permits.clone().acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),

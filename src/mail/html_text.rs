@@ -113,12 +113,14 @@ impl<'a> Renderer<'a> {
         if self.is_at_line_start() || self.out.text.ends_with('\t') {
             return;
         }
-        if self.html.as_bytes()[at] == b' ' {
+        // A tab is shown as a space, but what was pasted from a table keeps its columns by it.
+        let shown = if self.html.as_bytes()[at] == b'\t' { '\t' } else { ' ' };
+        if shown as u8 == self.html.as_bytes()[at] {
             self.out.map.push_verbatim(1, at);
         } else {
             self.out.map.push_whole(1, at..at + 1);
         }
-        self.out.text.push(' ');
+        self.out.text.push(shown);
     }
 
     fn is_at_line_start(&self) -> bool {
@@ -370,6 +372,7 @@ mod tests {
             ("a<br>b<br/>c", "a\nb\nc"),
             ("<b>bo</b>ld wo<i>rd</i>s", "bold words"),
             ("  much \r\n\t white  space ", "much white space"),
+            ("a\tb\t c\n\td", "a\tb\tc d"),
             ("<td>a</td><td>b</td></tr><tr><td>c", "a\tb\t\nc"),
             ("a &lt;b&gt; &amp; &eacute;&#8364;", "a <b> & é€"),
             ("<style>p { color: red }</style>x<script>if (a</b) {}</script>y", "xy"),

@@ -85,6 +85,13 @@ impl Message {
         found
     }
 
+    /// All mailboxes of one field, groups entered. What is not a mailbox is left out.
+    pub fn mailboxes_of(&self, field: &Field) -> Vec<Address> {
+        let mut found = Vec::new();
+        mailboxes::read(self.slice(field.value.clone()), &mut found);
+        found
+    }
+
     /// The body of a part with its transfer encoding undone, leniently; at most `limit` bytes, and whether
     /// that was all of it.
     pub fn content(&self, part: &Part, limit: usize) -> (Cow<'_, [u8]>, bool) {

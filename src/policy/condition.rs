@@ -1,6 +1,11 @@
 //! The conditions of rules. Each is one small function: yes, no, or cannot tell.
 
-use super::{Tell, finds::Finds, seen::Seen};
+use super::{
+    Tell,
+    authorship::{CLAIMED, Claimed},
+    finds::Finds,
+    seen::Seen,
+};
 use crate::mail::UnreadReason;
 use regex::Regex;
 
@@ -25,6 +30,10 @@ pub enum Condition {
     GroupNeedsApproval(bool),
     /// `from-domain`: an author is in one of these domains, or below.
     FromDomain(Vec<String>),
+    /// `author-is-not-sender`: an author whom the sender may not write as, of one of these kinds.
+    AuthorIsNotSender(Vec<Claimed>),
+    /// `author-is-not-sender = false`: the sender may write as every author.
+    AuthorIsSender,
     /// `finds`: what the detectors found.
     Finds(Finds),
     /// `encrypted`: what only the recipient can read.
@@ -95,6 +104,8 @@ impl Condition {
             Condition::RecipientGroup(names) => seen.groups().any(|group| names.contains(&group.name)),
             Condition::GroupNeedsApproval(wanted) => seen.groups().any(|group| group.approval) == *wanted,
             Condition::FromDomain(domains) => from_within(seen, domains),
+            Condition::AuthorIsNotSender(kinds) => seen.claims().iter().any(|claim| kinds.contains(&claim.kind)),
+            Condition::AuthorIsSender => seen.claims().is_empty(),
             Condition::Finds(finds) => finds.holds(seen.scan),
             Condition::Encrypted(extent) => is_encrypted(seen, *extent),
             Condition::Unread(reasons) => seen.unread().any(|reason| reasons.contains(&reason)),
@@ -127,6 +138,8 @@ impl Condition {
             Condition::RecipientGroup(names) => format!("recipient-group {}", names.join(" or ")),
             Condition::GroupNeedsApproval(wanted) => format!("group-needs-approval {wanted}"),
             Condition::FromDomain(domains) => format!("from-domain {}", domains.join(" or ")),
+            Condition::AuthorIsNotSender(kinds) => format!("author-is-not-sender {}", listed(&CLAIMED, kinds)),
+            Condition::AuthorIsSender => "author-is-not-sender false".into(),
             Condition::Finds(finds) => finds.wanted(),
             Condition::Encrypted(extent) => format!("encrypted {}", listed(&EXTENTS, &[*extent])),
             Condition::Unread(reasons) => format!("unread {}", listed(&UNREAD, reasons)),
@@ -151,6 +164,10 @@ impl Condition {
             Condition::RecipientGroup(_) | Condition::GroupNeedsApproval(_) => {
                 let names: Vec<&str> = seen.groups().map(|group| group.name.as_str()).collect();
                 if names.is_empty() { "no group".into() } else { names.join(", ") }
+            }
+            Condition::AuthorIsNotSender(_) | Condition::AuthorIsSender => {
+                let kinds: Vec<Claimed> = seen.claims().iter().map(|claim| claim.kind).collect();
+                if kinds.is_empty() { "no".into() } else { listed(&CLAIMED, &kinds) }
             }
             Condition::Finds(finds) => finds.distinct_in(seen.scan).to_string(),
             Condition::Encrypted(_) => {

@@ -20,6 +20,8 @@ pub struct Example {
     pub expect: bool,
     /// None: the null sender.
     pub sender: Option<Address>,
+    /// The account that handed it in, authenticated.
+    pub user: Option<String>,
     pub from: Address,
     to: Recipients,
     cc: Recipients,
@@ -80,6 +82,7 @@ pub fn parse(table: &Table<'_>, limited: bool) -> Option<Example> {
         "<>" => Ok(None),
         _ => Address::parse(text).map(Some),
     });
+    let user = table.filled_text("user").map(|user| user.value);
     let [to, cc, bcc] = ["to", "cc", "bcc"].map(|field| Recipients {
         named: table.parsed_list(field, MAILBOX, Address::parse).into_iter().map(|address| address.value).collect(),
         many: many(table, &format!("{field}-many"), limited),
@@ -97,6 +100,7 @@ pub fn parse(table: &Table<'_>, limited: bool) -> Option<Example> {
         name: name?.value,
         expect: expect?.value,
         sender: sender.map_or_else(|| Some(from.clone()), |sender| sender.value),
+        user,
         from,
         to,
         cc,

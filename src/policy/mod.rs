@@ -3,6 +3,7 @@
 //! In: a submission, its `Scan`, `Facts` and a `Ruleset`. Out: a `Verdict`. Never: I/O or a clock in `judge`.
 
 mod action;
+mod authorship;
 pub mod clause;
 mod condition;
 pub mod coverage;
@@ -19,6 +20,7 @@ mod seen;
 mod when;
 
 pub use action::Action;
+pub use authorship::{MaySendAs, Who};
 pub use clause::{Group, NoticeText, Policy};
 pub use condition::Condition;
 pub use coverage::{Connected, Coverage, Covered, coverage};

@@ -1,14 +1,17 @@
 //! Rules' own tests, run with the real detectors and the real judge, each rule alone with its own figures.
 //!
 //! The world of these tests: `ours.example` is ours; the group `all-staff@ours.example` reaches 120 people and waits for
-//! its manager's approval.
+//! its manager's approval; `author@ours.example` may write as the shared mailbox `office@ours.example`.
 
-use super::{Facts, Tell, clause::Group, example::Example, judge::judge, rule::Rule, ruleset::Ruleset};
+use super::{Facts, MaySendAs, Tell, Who, clause::Group, example::Example, judge::judge, rule::Rule, ruleset::Ruleset};
 use crate::{
     detect::{DetectorSources, Detectors},
     diagnostic::{Diagnostic, Diagnostics, Source},
     intake::{RetryKey, Submission},
-    mail::{Address, Door, Envelope, ForwardPath, Message, Origin, PartId, ReversePath, SubmissionId, Unread},
+    mail::{
+        Address, Certainty, Door, Envelope, ForwardPath, Message, Origin, PartId, ReversePath, SubmissionId, Unread,
+        User,
+    },
 };
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 use time::OffsetDateTime;
@@ -46,7 +49,7 @@ pub fn prove(ruleset: &Ruleset, detecting: Detecting<'_>) -> Vec<Proof> {
 
 /// Runs the tests of one rule.
 pub fn prove_rule(rule: &Rule, detecting: Detecting<'_>) -> Vec<Proof> {
-    let Some(alone) = group().map(|group| Ruleset::alone(rule, group)) else { return Vec::new() };
+    let Some(alone) = group().map(|group| Ruleset::alone(rule, group, may_send_as())) else { return Vec::new() };
     rule.examples.iter().map(|example| prove_one(rule, example, &alone, detecting)).collect()
 }
 
@@ -74,6 +77,12 @@ fn group() -> Option<Group> {
     group.approval = true;
     group.manager = Some(manager);
     Some(group)
+}
+
+fn may_send_as() -> MaySendAs {
+    let who = |text| Who::parse(text).ok();
+    let office = who("office@ours.example").zip(who("author@ours.example"));
+    MaySendAs { entries: office.map(|(office, author)| (office, vec![author])).into_iter().collect() }
 }
 
 fn prove_one(rule: &Rule, example: &Example, alone: &Ruleset, detecting: Detecting<'_>) -> Proof {
@@ -117,7 +126,7 @@ fn submission(rule: &Rule, example: &Example, detecting: Detecting<'_>) -> Submi
             helo: "client.ours.example".into(),
             esmtp: true,
             tls: None,
-            user: None,
+            user: example.user.clone().map(|name| User { name: name.into(), certainty: Certainty::Authenticated }),
             door: Door::Smtp,
         },
         envelope: Envelope {

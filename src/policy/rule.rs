@@ -102,7 +102,19 @@ impl Rule {
             (Section::When, Condition::Finds(finds)) => Some(finds),
             _ => None,
         });
-        finds.flat_map(|finds| finds.of(seen.scan)).take(ENOUGH).cloned().collect()
+        let found = finds.flat_map(|finds| finds.of(seen.scan)).cloned();
+        found.chain(self.claims(seen)).take(ENOUGH).collect()
+    }
+
+    /// The authors that `author-is-not-sender` looks for.
+    fn claims(&self, seen: &Seen<'_>) -> Vec<Finding> {
+        let kinds = self.conditions.iter().find_map(|(section, condition)| match (section, condition) {
+            (Section::When, Condition::AuthorIsNotSender(kinds)) => Some(kinds),
+            _ => None,
+        });
+        let Some(kinds) = kinds else { return Vec::new() };
+        let claims = seen.claims().iter().filter(|claim| kinds.contains(&claim.kind));
+        claims.enumerate().map(|(number, claim)| claim.finding(number)).collect()
     }
 
     /// The figures of `[when]` that an organisation may set, with the rule's own.

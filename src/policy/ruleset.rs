@@ -2,6 +2,7 @@
 
 use super::{
     Category, Clause, Mode, Verdict,
+    authorship::MaySendAs,
     clause::{self, Group, NoticeText, Policy},
     figures,
     rule::{self, Rule},
@@ -37,6 +38,8 @@ pub struct RulesetInputs {
     pub detectors_digest: String,
     /// Of outgate.toml; those that the policies name come to them.
     pub own_domains: Vec<String>,
+    /// Of outgate.toml.
+    pub may_send_as: MaySendAs,
     /// `Watch`: every rule records and changes nothing.
     pub mode: Mode,
 }
@@ -57,6 +60,7 @@ pub struct Ruleset {
     policies: Vec<Policy>,
     groups: Vec<Group>,
     own_domains: Vec<String>,
+    may_send_as: MaySendAs,
     shared_notices: BTreeMap<String, NoticeText>,
     mode: Mode,
     digest: Arc<str>,
@@ -106,6 +110,7 @@ impl Ruleset {
             policies,
             groups,
             own_domains: own_domains.into_iter().collect(),
+            may_send_as: inputs.may_send_as,
             shared_notices: inputs.notices,
             mode: inputs.mode,
             digest,
@@ -141,7 +146,7 @@ impl Ruleset {
     }
 
     pub fn house(&self) -> House<'_> {
-        House { own_domains: &self.own_domains, groups: &self.groups }
+        House { own_domains: &self.own_domains, groups: &self.groups, may_send_as: &self.may_send_as }
     }
 
     /// How the rule acts here: nothing changes while the installation watches.
@@ -183,7 +188,7 @@ impl Ruleset {
     }
 
     /// A set of one rule with its own figures, in the world of the rules' tests.
-    pub(super) fn alone(rule: &Rule, group: Group) -> Self {
+    pub(super) fn alone(rule: &Rule, group: Group, may_send_as: MaySendAs) -> Self {
         let notices = rule.action.appended_notice().map(|name| {
             Arc::new(Notice { name: name.into(), plain: "A notice.\n".into(), html: "<p>A notice.</p>".into() })
         });
@@ -197,6 +202,7 @@ impl Ruleset {
             policies: Vec::new(),
             groups: vec![group],
             own_domains: vec!["ours.example".into()],
+            may_send_as,
             shared_notices: BTreeMap::new(),
             mode: Mode::Enforce,
             digest: "test".into(),
@@ -342,6 +348,10 @@ fn digest(inputs: &RulesetInputs) -> Arc<str> {
     }
     for domain in &inputs.own_domains {
         ["own", domain].into_iter().for_each(&mut add);
+    }
+    for (author, allowed) in &inputs.may_send_as.entries {
+        std::iter::once(author).chain(allowed).for_each(|who| add(&who.written()));
+        add("may send as");
     }
     let mode = if inputs.mode == Mode::Watch { "watch" } else { "enforce" };
     [&*inputs.detectors_digest, mode].into_iter().for_each(&mut add);

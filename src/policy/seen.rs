@@ -1,6 +1,10 @@
 //! What conditions look at: one submission with all that is derived from it once, however many rules there are.
 
-use super::{Facts, clause::Group};
+use super::{
+    Facts,
+    authorship::{self, Claim, MaySendAs},
+    clause::Group,
+};
 use crate::{
     detect::Scan,
     intake::Submission,
@@ -14,6 +18,7 @@ pub struct House<'a> {
     /// Lower case.
     pub own_domains: &'a [String],
     pub groups: &'a [Group],
+    pub may_send_as: &'a MaySendAs,
 }
 
 impl House<'_> {
@@ -47,6 +52,7 @@ pub struct Seen<'a> {
     out_of_office: OnceCell<bool>,
     machine: OnceCell<bool>,
     subject: OnceCell<String>,
+    claims: OnceCell<Vec<Claim>>,
 }
 
 /// The distinct envelope recipients.
@@ -72,6 +78,7 @@ impl<'a> Seen<'a> {
             out_of_office: OnceCell::new(),
             machine: OnceCell::new(),
             subject: OnceCell::new(),
+            claims: OnceCell::new(),
         }
     }
 
@@ -87,6 +94,11 @@ impl<'a> Seen<'a> {
     /// Every author is one of ours: only then do notices and Bcc changes speak in our name.
     pub fn author_is_ours(&self) -> bool {
         !self.authors().is_empty() && self.authors().iter().all(|author| self.house.owns(author))
+    }
+
+    /// The authors whom the sender may not write as.
+    pub fn claims(&self) -> &[Claim] {
+        self.claims.get_or_init(|| authorship::claims(self.submission, self.house))
     }
 
     /// Sender or author is ours, so the message speaks for us.

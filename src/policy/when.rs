@@ -1,6 +1,7 @@
 //! Reads `[when]` and `[unless]`: one key, one condition.
 
 use super::{
+    authorship::{CLAIMED, Claimed},
     clause::domain,
     condition::{Condition, DIRECTIONS, EXTENTS, UNREAD},
     finds::{Finds, ZONES},
@@ -24,6 +25,7 @@ pub fn conditions(table: &Table<'_>, asked: &mut Asked) -> Vec<Condition> {
     found.extend(texts(table.value("recipient-group")).map(Condition::RecipientGroup));
     found.extend(flag("group-needs-approval").map(Condition::GroupNeedsApproval));
     found.extend(domains(table, "from-domain").map(Condition::FromDomain));
+    found.extend(table.value("author-is-not-sender").and_then(author_is_not_sender));
     found.extend(flag("automatic").map(Condition::Automatic));
     found.extend(flag("thread-already-shares").map(Condition::ThreadAlreadyShares));
     found.extend(table.choice("encrypted", &EXTENTS).map(|extent| Condition::Encrypted(extent.value)));
@@ -47,6 +49,16 @@ fn any_word<T: Clone>(value: Option<Value<'_>>, words: &[(&str, T)]) -> Option<V
         value.mistake(format!("`{}` is an empty list: it would never hold", value.name()));
     }
     (!chosen.is_empty()).then_some(chosen)
+}
+
+/// `true`, `false`, or whose name is used.
+fn author_is_not_sender(value: Value<'_>) -> Option<Condition> {
+    if value.is_flag() {
+        let any = || vec![Claimed::Ours, Claimed::Foreign];
+        let wanted = value.flag()?.value;
+        return Some(if wanted { Condition::AuthorIsNotSender(any()) } else { Condition::AuthorIsSender });
+    }
+    any_word(Some(value), &CLAIMED).map(Condition::AuthorIsNotSender)
 }
 
 /// At least one text, none of them empty.

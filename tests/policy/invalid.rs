@@ -3,7 +3,7 @@
 
 use outgate::{
     diagnostic::Source,
-    policy::{Mode, PolicyInput, Ruleset, RulesetInputs},
+    policy::{MaySendAs, Mode, PolicyInput, Ruleset, RulesetInputs},
 };
 use std::{collections::BTreeMap, fs};
 
@@ -28,6 +28,7 @@ fn mistakes(name: &str, text: &str) -> String {
         detectors: ["personal.iban", "personal.uk-nino", "words.abuse"].map(String::from).to_vec(),
         detectors_digest: String::new(),
         own_domains: Vec::new(),
+        may_send_as: MaySendAs::default(),
         mode: Mode::Enforce,
     });
     built.err().map(|mistakes| mistakes.to_string()).unwrap_or_default()
@@ -67,6 +68,7 @@ fn mistakes_of_all_files_come_at_once_with_line_and_caret() {
         detectors: Vec::new(),
         detectors_digest: String::new(),
         own_domains: Vec::new(),
+        may_send_as: MaySendAs::default(),
         mode: Mode::Enforce,
     });
     let mistakes = built.expect_err("three bad files");
@@ -86,6 +88,7 @@ fn a_policy_without_clauses_has_no_active_rule() {
         detectors: Vec::new(),
         detectors_digest: String::new(),
         own_domains: Vec::new(),
+        may_send_as: MaySendAs::default(),
         mode: Mode::Enforce,
     });
     assert!(built.expect("a good set").active().is_empty());

@@ -4,7 +4,7 @@ use outgate::{
     detect::{DetectorSources, Detectors},
     diagnostic::Source,
     policy::{
-        Connected, Mode, PolicyInput, Ruleset, RulesetInputs, coverage,
+        Connected, MaySendAs, Mode, PolicyInput, Ruleset, RulesetInputs, coverage,
         coverage::Standing,
         prove::{Detecting, failures, prove},
     },
@@ -36,6 +36,7 @@ fn ruleset(policies: &[&str], detectors: &Detectors) -> Ruleset {
         detectors: detectors.names().into_iter().map(String::from).collect(),
         detectors_digest: "shipped".into(),
         own_domains: Vec::new(),
+        may_send_as: MaySendAs::default(),
         mode: Mode::Enforce,
     });
     built.unwrap_or_else(|mistakes| panic!("{}", mistakes.render(false)))
@@ -93,6 +94,7 @@ to-many = "limit + 1"
         detectors: Vec::new(),
         detectors_digest: String::new(),
         own_domains: Vec::new(),
+        may_send_as: MaySendAs::default(),
         mode: Mode::Enforce,
     });
     let failed = failures(&set.expect("a good set"), Detecting { detectors: &detectors, sources: &sources });

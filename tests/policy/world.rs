@@ -7,7 +7,7 @@ use outgate::{
     mail::{
         Address, Certainty, Door, Envelope, ForwardPath, Message, Origin, PartId, ReversePath, SubmissionId, User, Zone,
     },
-    policy::{Facts, Mode, PolicyInput, Ruleset, RulesetInputs, Tell},
+    policy::{Facts, MaySendAs, Mode, PolicyInput, Ruleset, RulesetInputs, Tell},
     sensitive::Sensitive,
 };
 use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc, time::Duration};
@@ -17,6 +17,10 @@ pub const HEAD: &str = "title = 'A rule'\npurpose = 'a test'\nmode = 'watch'\n";
 
 /// `(name, text)` of rules, all of them named by one policy; `more` is added to the policy.
 pub fn ruleset(rules: &[(&str, &str)], more: &str, mode: Mode) -> Ruleset {
+    ruleset_with(rules, more, mode, MaySendAs::default())
+}
+
+pub fn ruleset_with(rules: &[(&str, &str)], more: &str, mode: Mode, may_send_as: MaySendAs) -> Ruleset {
     let names: Vec<String> = rules.iter().map(|(name, _)| format!("'{name}'")).collect();
     let policy = format!(
         "organisation = 'Test'\nown-domains = ['ours.example']\n\n[[clause]]\nid = '1'\ntext = 'A sentence.'\n\
@@ -30,6 +34,7 @@ pub fn ruleset(rules: &[(&str, &str)], more: &str, mode: Mode) -> Ruleset {
         detectors: ["personal.uk-nino", "words.abuse"].map(String::from).to_vec(),
         detectors_digest: String::new(),
         own_domains: Vec::new(),
+        may_send_as,
         mode,
     });
     built.unwrap_or_else(|mistakes| panic!("{mistakes}"))

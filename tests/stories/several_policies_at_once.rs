@@ -58,3 +58,27 @@ fn the_stricter_figure_wins() {
     }
     println!("several policies: 10 of 10 visible stay, 11 are hidden, clauses of both cited");
 }
+
+/// The name of an account, a shared mailbox and its people, through the running gateway.
+#[test]
+fn nobody_writes_in_anothers_name_but_for_a_shared_mailbox() {
+    let hop = Hop::start();
+    let policies = &["policies/aukcap"];
+    let top = "own-domains = [\"ours.example\"]\nmay-send-as.\"ben.okafor@ours.example\" = \"office@ours.example\"";
+    let gateway = Gateway::with(hop.address(), Setup { policies, top, ..Setup::default() });
+    for (number, sender, held) in [
+        ("own", "ben.okafor@ours.example", false),
+        ("shared", "office@ours.example", false),
+        ("false", "eve@ours.example", true),
+    ] {
+        let answer = hand_in(gateway.door(), sender, &["claims@agency.example"], &letter(number, "Hello."));
+        assert_eq!(answer.contains("Taken as"), held, "{sender}: {answer}");
+        assert_eq!(hop.with_number(number).is_empty(), held, "{sender}");
+    }
+    let id = gateway.case("number false")["id"].as_str().unwrap().to_string();
+    let case: Value = serde_json::from_str(&gateway.done(&["case", "show", &id, "--json"])).unwrap();
+    assert_eq!(clauses(&case["grounds"], "author-is-not-sender"), ["C-2.7"]);
+    let notice = hop.wait_for("the notice", |arrived| arrived.recipients == ["eve@ours.example"]);
+    let text = mail_parser::MessageParser::default().parse(&notice.bytes).unwrap().body_text(0).unwrap().into_owned();
+    assert!(text.contains("author-is-not-sender") && text.contains("b***@***.example"), "{text}");
+}

@@ -288,7 +288,7 @@ impl Drop for Gateway {
     }
 }
 
-fn binary() -> PathBuf {
+pub fn binary() -> PathBuf {
     env::var_os("OUTGATE_BIN").map_or_else(|| env!("CARGO_BIN_EXE_outgate").into(), PathBuf::from)
 }
 

@@ -12,12 +12,14 @@ mod fault;
 mod gateway;
 mod hop;
 mod letters;
+mod systemd;
 
 pub use client::{Client, Tried, hand_in};
 pub use fault::{Fault, FaultySink, Step};
-pub use gateway::{Gateway, Setup};
+pub use gateway::{Gateway, Setup, binary};
 pub use hop::Hop;
 pub use letters::{abusive_word, below_trace, fixture, fixtures, found_in, letter, number, with_crlf};
+pub use systemd::Systemd;
 
 use std::time::{Duration, Instant};
 

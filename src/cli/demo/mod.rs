@@ -19,6 +19,7 @@ use crate::{
     mail::{Envelope, ForwardPath, ReversePath, wire::Reply},
     policy::Disposition,
     quarantine::{CaseFilter, CaseStore},
+    supervisor::Supervisor,
 };
 use hop::Hop;
 use messages::MESSAGES;
@@ -41,7 +42,7 @@ pub fn run(arguments: &Arguments, options: &Demo) -> Result<u8, Failure> {
         let settings = &loaded.settings;
         let keys =
             key_file::open_or_make(&settings.store.key_file, &settings.data_dir).map_err(|error| said(&error))?;
-        let house = House::open(loaded, &keys).await.map_err(|error| said(&error))?;
+        let house = House::open(loaded, &keys, &Supervisor::default()).await.map_err(|error| said(&error))?;
         let door = *house.smtp_addresses().first().ok_or_else(|| Failure::said("the SMTP door is not open"))?;
         let agreed = table(arguments.json, folder.path(), &judging, &house, &hop, door).await?;
         if !options.once {

@@ -2,6 +2,7 @@
 //! which they are written. One number in ten passes Luhn, so what speaks of an order or a parcel is none.
 
 use super::{Candidate, context::Vocabulary, number};
+use crate::detect::fold::Folded;
 
 pub(super) fn vocabulary() -> Vocabulary {
     Vocabulary::new(
@@ -92,7 +93,8 @@ const GROUPINGS: [&[usize]; 13] = [
     &[4, 3, 3, 3],
 ];
 
-pub(super) fn read(text: &[u8], digit: usize) -> Option<Candidate> {
+pub(super) fn read(folded: &Folded, digit: usize) -> Option<Candidate> {
+    let text = &folded.lower[..];
     // All ranges begin with 2 to 6 or 8: rules most numbers out at once.
     if !matches!(text[digit], b'2'..=b'6' | b'8') {
         return None;

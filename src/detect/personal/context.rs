@@ -29,10 +29,11 @@ pub(super) enum Evidence {
 impl Vocabulary {
     /// Folded words and phrases, whole words each.
     pub fn new(speak_for: &[&str], against: &[&str]) -> Self {
+        let (speak_for, against) = (broken(speak_for), broken(against));
         let words = AhoCorasick::builder()
             .kind(Some(AhoCorasickKind::DFA))
             .match_kind(MatchKind::LeftmostLongest)
-            .build(speak_for.iter().chain(against))
+            .build(speak_for.iter().chain(&against))
             .expect("a short constant list of words compiles");
         Self { words, speak_for: speak_for.len() }
     }
@@ -60,12 +61,17 @@ impl Vocabulary {
     fn of_surroundings(&self, text: &[u8], number: &Range<usize>, within: Range<usize>) -> Evidence {
         let from = number.start.saturating_sub(BEFORE).max(within.start);
         let to = end_of_sentence(text, number.end, (number.end + AFTER).min(within.end).max(number.end));
-        let before =
-            self.matches(&text[from..number.start], from).map(|(at, good)| (number.start - at.end, good, BEFORE));
+        let before: Vec<_> = self
+            .matches(&text[from..number.start], from)
+            .map(|(at, good)| (number.start - at.end, good, BEFORE))
+            .collect();
         let after =
             self.matches(&text[number.end..to], number.end).map(|(at, good)| (at.start - number.end, good, AFTER));
-        // A word behind the number counts as standing twice as far: "order 12 for the card" speaks of the order.
-        let nearest = before.chain(after.map(|(distance, good, reach)| (distance * 2, good, reach * 2)));
+        // A word behind the number counts as standing twice as far: "order 12 for the card" speaks of the order. One that
+        // speaks against it belongs to what comes next, where the number already has a word before it.
+        let after = after.filter(|(_, good, _)| *good || before.is_empty());
+        let nearest =
+            before.iter().copied().chain(after.map(|(distance, good, reach)| (distance * 2, good, reach * 2)));
         match nearest.min_by_key(|(distance, good, _)| (*distance, !good)) {
             None => Evidence::Nothing,
             Some((_, false, _)) => Evidence::Against,
@@ -83,6 +89,19 @@ impl Vocabulary {
             .filter(move |(range, _)| whole(range))
             .map(move |(range, speaks_for)| (range.start + offset..range.end + offset, speaks_for))
     }
+}
+
+/// Each phrase also as it stands when a line ends in it, quoted or not.
+fn broken(phrases: &[&str]) -> Vec<String> {
+    let mut all: Vec<String> = phrases.iter().map(|phrase| phrase.to_string()).collect();
+    for phrase in phrases {
+        let spaces = phrase.match_indices(' ').map(|(at, _)| phrase.split_at(at));
+        for (before, behind) in spaces {
+            let behind = &behind[1..];
+            all.extend(["\n", "\r\n", "\n> ", "\r\n> "].map(|end| format!("{before}{end}{behind}")));
+        }
+    }
+    all
 }
 
 /// What follows behind the end of the sentence speaks of something else.
@@ -204,9 +223,12 @@ mod tests {
     #[test]
     fn the_nearest_word_decides() {
         assert_eq!(evidence("nothing 7"), Evidence::Nothing);
+        assert!(matches!(evidence("bad very\r\n> good 7"), Evidence::For(_)), "a phrase across a quoted line end");
         assert_eq!(evidence("goods 7"), Evidence::Nothing, "whole words only");
         assert_eq!(evidence("good bad 7"), Evidence::Against);
         assert_eq!(evidence("bad x 7 good"), Evidence::For(1.0 - 2.0 / 160.0));
+        assert_eq!(evidence("good at last: 7 bad"), Evidence::For(1.0 - 10.0 / 160.0), "of what comes next");
+        assert_eq!(evidence("7 bad"), Evidence::Against);
         assert_eq!(evidence("good; 7. Bad"), Evidence::For(1.0 - 2.0 / 160.0), "another sentence");
         assert!(matches!(evidence("bad good 7"), Evidence::For(closeness) if closeness > 0.9));
         assert_eq!(evidence(&format!("good {} 7", "x ".repeat(60))), Evidence::Nothing, "too far");

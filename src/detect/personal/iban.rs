@@ -1,6 +1,7 @@
 //! International bank account numbers (ISO 13616): the lengths of the SWIFT IBAN registry, release 99, and the check modulo 97.
 
 use super::{Candidate, context::Vocabulary, number};
+use crate::detect::fold::Folded;
 use crate::detect::matcher::is_word_byte;
 
 pub(super) fn vocabulary() -> Vocabulary {
@@ -101,7 +102,8 @@ const LENGTHS: [(&[u8; 2], usize); 89] = [
 ];
 
 /// `digit` is the first of the two check digits.
-pub(super) fn read(text: &[u8], digit: usize) -> Option<Candidate> {
+pub(super) fn read(folded: &Folded, digit: usize) -> Option<Candidate> {
+    let text = &folded.lower[..];
     let start = digit.checked_sub(2)?;
     let country: &[u8; 2] = text[start..digit].try_into().ok()?;
     if !text.get(digit + 1)?.is_ascii_digit() || (start > 0 && is_word_byte(text[start - 1])) {

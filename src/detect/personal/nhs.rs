@@ -2,6 +2,7 @@
 //! numbers passes the check, telephone and order numbers among them, so words near it are needed.
 
 use super::{Candidate, context::Vocabulary, number};
+use crate::detect::fold::Folded;
 
 pub(super) fn vocabulary() -> Vocabulary {
     Vocabulary::new(
@@ -17,7 +18,6 @@ pub(super) fn vocabulary() -> Vocabulary {
             "patient no",
             "patient number",
             "h&c",
-            "chi",
         ],
         &[
             "order",
@@ -64,7 +64,8 @@ pub(super) fn vocabulary() -> Vocabulary {
 
 const GROUPINGS: [&[usize]; 2] = [&[10], &[3, 3, 4]];
 
-pub(super) fn read(text: &[u8], digit: usize) -> Option<Candidate> {
+pub(super) fn read(folded: &Folded, digit: usize) -> Option<Candidate> {
+    let text = &folded.lower[..];
     let number = number::read(text, digit, &GROUPINGS)?;
     let digits = &number.digits;
     if !is_valid(digits) {
@@ -79,7 +80,7 @@ pub(super) fn read(text: &[u8], digit: usize) -> Option<Candidate> {
     })
 }
 
-fn is_valid(digits: &[u8]) -> bool {
+pub(super) fn is_valid(digits: &[u8]) -> bool {
     let weighted: u32 =
         digits[..9].iter().zip((2..=10).rev()).map(|(digit, weight)| u32::from(digit - b'0') * weight).sum();
     let check = (11 - weighted % 11) % 11;

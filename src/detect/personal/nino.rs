@@ -1,6 +1,7 @@
 //! National Insurance numbers (HMRC, National Insurance Manual NIM39110): two letters, six digits, a letter A to D.
 
 use super::{Candidate, context::Vocabulary, number};
+use crate::detect::fold::Folded;
 use crate::detect::matcher::is_word_byte;
 
 pub(super) fn vocabulary() -> Vocabulary {
@@ -55,7 +56,8 @@ pub(super) fn vocabulary() -> Vocabulary {
 }
 
 /// `digit` is the first of a run of digits.
-pub(super) fn read(text: &[u8], digit: usize) -> Option<Candidate> {
+pub(super) fn read(folded: &Folded, digit: usize) -> Option<Candidate> {
+    let text = &folded.lower[..];
     let letters_end = digit - number::gap_before(text, digit);
     let start = letters_end.checked_sub(2)?;
     let prefix = [text[start], text[start + 1]];

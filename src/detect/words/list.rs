@@ -6,6 +6,7 @@
 //! severity: strong            # mild | strong | severe; without it the list is not about offence
 //! source: where the entries are from
 //! licence: CC0-1.0
+//! about: person               # an entry counts only in a sentence that says it of a person
 //! ---
 //! word
 //! word +s +ed +ing            # endings put onto the entry
@@ -24,6 +25,8 @@ pub(crate) struct WordList {
     pub name: String,
     /// Excerpts show the entry as it stands, for lists of phrases that offend nobody.
     pub clear: bool,
+    /// An entry counts only where it is said of a person.
+    pub about_person: bool,
     /// What `scan` calls a match, when not by the list's severity.
     pub kind: Option<String>,
     pub entries: Vec<Entry>,
@@ -39,7 +42,8 @@ pub(crate) struct Entry {
     pub severity: u8,
 }
 
-const KEYS: [&str; 9] = ["title", "language", "category", "severity", "source", "licence", "excerpt", "type", "note"];
+const KEYS: [&str; 10] =
+    ["title", "language", "category", "severity", "source", "licence", "excerpt", "type", "about", "note"];
 const LONGEST_ENTRY: usize = 200;
 
 impl WordList {
@@ -101,6 +105,10 @@ impl<'a> Reading<'a> {
                 "clear" => self.list.clear = true,
                 "masked" => self.list.clear = false,
                 _ => self.mistake("excerpt is `masked` or `clear`"),
+            },
+            "about" => match value {
+                "person" => self.list.about_person = true,
+                _ => self.mistake("about is `person`"),
             },
             "type" => self.list.kind = Some(value.to_string()),
             "category" | "severity" => self.setting(key, value),

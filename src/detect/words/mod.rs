@@ -1,5 +1,6 @@
 //! Words and phrases of the lists, ours and the organisation's own: detectors `words.LIST`.
 
+mod about;
 mod disguise;
 pub(super) mod list;
 
@@ -32,6 +33,7 @@ struct Entry {
 struct List {
     detector: Arc<Detector>,
     clear: bool,
+    about_person: bool,
 }
 
 const PLAIN_SCORE: f32 = 0.95;
@@ -59,7 +61,7 @@ impl Words {
             };
             let detector = Arc::new(Detector { name: format!("words.{}", list.name).into(), kind: kind.into() });
             compiling.detectors.push(detector.clone());
-            compiling.add(list, Some(Arc::new(List { detector, clear: list.clear })));
+            compiling.add(list, Some(Arc::new(List { detector, clear: list.clear, about_person: list.about_person })));
         }
         for list in &innocent {
             compiling.add(list, None);
@@ -89,7 +91,13 @@ impl Words {
             }
             let entry = self.entry(found);
             let Some(list) = &entry.list else { continue };
-            if found.range.end <= innocent_to || !enclosing.is_new(list, found) {
+            // Innocent words offend nobody; what they say of a person may still be private.
+            let innocent = found.range.end <= innocent_to && !list.about_person;
+            if innocent || !enclosing.is_new(list, found) {
+                continue;
+            }
+            let about = || about::is_about_a_person(folded, &found.range, entry.category.as_deref());
+            if list.about_person && !about() {
                 continue;
             }
             let folded_text = &folded.cased[found.range.clone()];
@@ -174,6 +182,7 @@ fn extended(lists: Vec<WordList>) -> Vec<WordList> {
             Some(other) => {
                 other.entries.retain(|entry| !list.removed.contains(&entry.forms[0].to_lowercase()));
                 other.clear |= list.clear;
+                other.about_person |= list.about_person;
                 other.kind = list.kind.or(other.kind.take());
                 other.entries.extend(list.entries);
             }

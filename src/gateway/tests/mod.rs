@@ -2,6 +2,7 @@
 
 mod hop;
 mod housekeeping;
+mod pulse;
 
 use super::*;
 use crate::{
@@ -9,6 +10,7 @@ use crate::{
     delivery::relay::{Outgoing, RelaySettings, TlsMode},
     keys::Keys,
     mail::{Address, Envelope, ForwardPath, ReversePath, wire::Reply},
+    supervisor::Supervisor,
 };
 use hop::Hop;
 use std::time::Duration;
@@ -78,7 +80,7 @@ impl Bench {
 
 async fn try_open(folder: &TempDir) -> Result<House, NotStarted> {
     let loaded = config::load(&folder.path().join("outgate.toml")).unwrap();
-    House::open(loaded, &Keys::new(&[7; 32])).await
+    House::open(loaded, &Keys::new(&[7; 32]), &Supervisor::default()).await
 }
 
 async fn open(folder: &TempDir) -> House {
