@@ -1,13 +1,14 @@
 //! From the settings as written to the settings as checked: defaults filled in, and what does not go together refused.
 
 use super::{
-    next_hop,
-    settings::{Archive, Console, Metrics, MilterDoor, NextHop, Notices, Settings, SmtpDoor, Store},
+    milter, next_hop,
+    settings::{Archive, Console, Metrics, NextHop, Notices, Settings, SmtpDoor, Store},
     smtp,
     written::{self, Written},
 };
 use crate::{
     diagnostic::{Diagnostic, Diagnostics, Located, Source},
+    intake::milter::Listen,
     policy::{MaySendAs, Mode},
 };
 use std::{
@@ -23,7 +24,6 @@ pub(super) mod default {
     pub const HOSTNAME: &str = "gate.example.org";
     pub const DATA_DIR: &str = "/var/lib/outgate";
     pub const SMTP_LISTEN: &str = "127.0.0.1:10035";
-    pub const MILTER_LISTEN: &str = "127.0.0.1:8897";
     pub const CONSOLE_LISTEN: &str = "127.0.0.1:8443";
     pub const CONSOLE_URL: &str = "https://gate.example.org:8443";
     pub const METRICS_LISTEN: &str = "127.0.0.1:9797";
@@ -47,6 +47,9 @@ pub(super) fn check(
     let mut check = Check { source, diagnostics, remarks: Remarks::new() };
     check.doors(&written);
     check.listeners(&written);
+    if let Some(door) = &written.milter {
+        milter::check(source, door, check.diagnostics);
+    }
     check.store(&written.store);
     check.reviewers(&written);
     let remarks = std::mem::take(&mut check.remarks);
@@ -74,18 +77,8 @@ impl Check<'_> {
     }
 
     fn doors(&mut self, written: &Written) {
-        match (&written.smtp, &written.milter) {
-            (None, None) => self.mistake(0..0, "no door: nobody can hand in mail", "write [smtp]"),
-            (None, Some(milter)) => self.mistake(
-                milter.at.clone(),
-                "[milter] is the only door, and the milter door is not built yet (issue 3)",
-                "write [smtp]",
-            ),
-            (Some(_), Some(_)) => self.remarks.push(
-                "[milter]: the milter door is not built yet (issue 3); nothing listens there, mail comes in by [smtp]"
-                    .into(),
-            ),
-            (Some(_), None) => {}
+        if written.smtp.is_none() && written.milter.is_none() {
+            self.mistake(0..0, "no door: nobody can hand in mail", "write [smtp] or [milter]");
         }
         if written.archive.is_some() {
             self.remarks.push("[archive]: the archive is not built yet (issue 8); nothing is archived".into());
@@ -95,7 +88,7 @@ impl Check<'_> {
     /// Two listeners at one address, or a next hop that is ourselves; the defaults count too.
     fn listeners(&mut self, written: &Written) {
         let smtp = written.smtp.iter().flat_map(smtp::Written::sockets);
-        let milter = written.milter.iter().flat_map(|milter| or_default(&milter.listen, default::MILTER_LISTEN));
+        let milter = written.milter.iter().flat_map(milter_listens);
         let all: Vec<_> = smtp
             .map(|listen| ("smtp", listen))
             .chain(milter.map(|listen| ("milter", listen)))
@@ -172,7 +165,7 @@ fn settings(file: &Path, written: Written, smtp: Option<SmtpDoor>, next_hop: Nex
         hostname: written.hostname.map_or_else(|| default::HOSTNAME.into(), |name| name.value),
         data_dir: below(written.data_dir, default::DATA_DIR),
         smtp,
-        milter: written.milter.map(|milter| MilterDoor { listen: listen(milter.listen, default::MILTER_LISTEN) }),
+        milter: written.milter.map(|door| milter::settings(door, &default::PEER_NETWORKS)),
         next_hop,
         console: Console {
             listen: written.console.listen.map_or_else(|| parsed(default::CONSOLE_LISTEN), |listen| listen.value),
@@ -208,6 +201,18 @@ pub(super) fn or_default<'w>(
         written.push(Located::new(parsed(default), 0..0));
     }
     written.into_iter()
+}
+
+/// Where the milter door listens over TCP. One that listens on sockets alone takes no port.
+fn milter_listens(milter: &milter::Written) -> Vec<Located<SocketAddr>> {
+    if milter.listen.is_empty() {
+        return or_default(None, milter::DEFAULT_LISTEN).collect();
+    }
+    let address = |listen: &Located<Listen>| match &listen.value {
+        Listen::Tcp(address) => Some(Located::new(*address, listen.at.clone())),
+        Listen::Unix(_) => None,
+    };
+    milter.listen.iter().filter_map(address).collect()
 }
 
 pub(super) fn values<T>(located: Vec<Located<T>>) -> Vec<T> {
@@ -272,7 +277,7 @@ mod tests {
         assert_eq!(shipped.smtp.unwrap().peers[0].answer_within, Duration::from_secs(540));
         assert!(least.milter.is_none() && least.archive.is_none() && least.own_domains.is_empty());
         assert_eq!(remarks, ["[reviewers] names nobody: held messages wait until someone looks"]);
-        assert_eq!(shipped.milter.unwrap().listen, ["127.0.0.1:8897".parse().unwrap()]);
+        assert_eq!(shipped.milter.unwrap().listen, [Listen::Tcp("127.0.0.1:8897".parse().unwrap())]);
         assert!(shipped.archive.unwrap().keep >= Duration::from_secs((3 * 365 + 1) * 24 * 60 * 60));
         assert_eq!(shipped.notices.from, Some(Address::parse("outgate@ours.example").unwrap()));
         assert_eq!(shipped.reviewers["dpo"], [Address::parse("dpo@ours.example").unwrap()]);
@@ -294,11 +299,11 @@ mod tests {
             ("policy = []\n", "outgate.toml:1:10: `policy` names no policy"),
             (
                 "policy = 'policies/baseline'\n[next-hop]\naddress = '127.0.0.1:25'\n",
-                "outgate.toml:1:1: no door: nobody can hand in mail (write [smtp])",
+                "outgate.toml:1:1: no door: nobody can hand in mail (write [smtp] or [milter])",
             ),
             (
-                "policy = 'policies/baseline'\n[milter]\n[next-hop]\naddress = '127.0.0.1:25'\n",
-                "[milter] is the only door, and the milter door is not built yet (issue 3)",
+                &format!("{LEAST}[milter]\nlisten = '0.0.0.0:8897'\n"),
+                "[milter]: others reach 0.0.0.0:8897, and no `networks` says who may speak there",
             ),
             (&LEAST.replace("10036", "10035"), "the next hop is our own door"),
             (&LEAST.replace("127.0.0.1:10036", "localhost:10035"), "the next hop is our own door"),

@@ -222,6 +222,7 @@ fn needs_restart(now: &Settings, next: &Settings) -> Option<String> {
     let listens =
         |settings: &Settings| settings.smtp.as_ref().map(|smtp| [smtp.listen.clone(), smtp.listen_tls.clone()]);
     let changed = [
+        ("[milter]", now.milter != next.milter),
         ("[smtp] listen", listens(now) != listens(next)),
         ("hostname", now.hostname != next.hostname),
         ("data-dir", now.data_dir != next.data_dir),

@@ -9,6 +9,7 @@ mod folders;
 pub mod init;
 pub mod key_file;
 mod load;
+mod milter;
 mod named_files;
 mod next_hop;
 mod notices;

@@ -2,7 +2,11 @@
 
 use crate::{
     delivery::relay::RouteSettings,
-    intake::smtp::{Peer, TlsSettings},
+    intake::{
+        Network,
+        milter::Listen,
+        smtp::{Peer, TlsSettings},
+    },
     mail::Address,
     policy::{MaySendAs, Mode},
 };
@@ -53,9 +57,13 @@ pub struct SmtpDoor {
     pub peers: Vec<Peer>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct MilterDoor {
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<Listen>,
+    /// Who may speak to us over TCP.
+    pub networks: Vec<Network>,
+    /// Of a socket in the file system.
+    pub socket_mode: u32,
 }
 
 #[derive(Clone, Debug, PartialEq)]

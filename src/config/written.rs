@@ -1,15 +1,15 @@
 //! The settings as written: what stands in `outgate.toml`, key by key, each with its place. Nothing is filled in here,
 //! and whether the values go together is for `check` to say.
 
-use super::{next_hop, smtp};
+use super::{milter, next_hop, smtp};
 use crate::{
     diagnostic::{self, Diagnostic, Diagnostics, Located, Source, Table},
     mail::Address,
     policy::{Mode, Who},
 };
-use std::{net::SocketAddr, ops::Range, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
-const LISTEN: &str = "an address with its port, such as 127.0.0.1:10035 or [::1]:10035";
+pub(super) const LISTEN: &str = "an address with its port, such as 127.0.0.1:10035 or [::1]:10035";
 const DOMAIN: &str = "a domain, such as ours.example";
 const ADDRESS: &str = "an address, such as office@ours.example";
 
@@ -28,7 +28,7 @@ pub(super) struct Written {
     pub hostname: Option<Located<String>>,
     pub data_dir: Option<Located<String>>,
     pub smtp: Option<smtp::Written>,
-    pub milter: Option<MilterDoor>,
+    pub milter: Option<milter::Written>,
     pub next_hop: Option<next_hop::Written>,
     pub console: Console,
     pub notices_from: Option<Located<Address>>,
@@ -37,12 +37,6 @@ pub(super) struct Written {
     pub metrics_listen: Option<Located<SocketAddr>>,
     pub archive: Option<Archive>,
     pub store: Store,
-}
-
-#[derive(Debug)]
-pub(super) struct MilterDoor {
-    pub at: Range<usize>,
-    pub listen: Vec<Located<SocketAddr>>,
 }
 
 #[derive(Debug, Default)]
@@ -72,7 +66,7 @@ pub(super) fn read(source: &Source, diagnostics: &mut Diagnostics) -> Option<Wri
             hostname: table.parsed("hostname", "a host's full name, such as gate.example.org", domain),
             data_dir: path(table, "data-dir"),
             smtp: section(table, "smtp", smtp::read),
-            milter: section(table, "milter", |milter| MilterDoor { at: milter.at(), listen: listen(milter) }),
+            milter: section(table, "milter", milter::read),
             next_hop: next_hop::read(table),
             console: section(table, "console", console).unwrap_or_default(),
             notices_from: section(table, "notices", |notices| notices.parsed("from", ADDRESS, Address::parse))
@@ -148,10 +142,6 @@ fn store(table: &Table<'_>) -> Store {
         key_file: path(table, "key-file"),
         unbuilt: ["database", "objects"].into_iter().filter_map(|key| asked_text(table, key)).collect(),
     }
-}
-
-fn listen(table: &Table<'_>) -> Vec<Located<SocketAddr>> {
-    sockets(table, "listen")
 }
 
 pub(super) fn sockets(table: &Table<'_>, key: &str) -> Vec<Located<SocketAddr>> {

@@ -13,7 +13,7 @@ use crate::{
     },
     diagnostic::{Diagnostic, Diagnostics},
     intake::{
-        Seals,
+        Seals, milter,
         smtp::{self, Door},
     },
     keys::Keys,
@@ -42,6 +42,7 @@ pub struct House {
     tasks: Vec<JoinHandle<()>>,
     smtp: Vec<SocketAddr>,
     smtp_tls: Vec<SocketAddr>,
+    milter: Vec<SocketAddr>,
 }
 
 /// Why the service does not start, for the person who starts it.
@@ -59,9 +60,6 @@ impl House {
     /// Opens the store, then the doors. Needs a runtime.
     pub async fn open(loaded: Loaded, keys: &Keys, supervisor: &Supervisor) -> Result<Self, NotStarted> {
         let settings = loaded.settings.clone();
-        if settings.milter.is_some() && settings.smtp.is_none() {
-            return Err(NotStarted::because("the milter door is not built yet; configure [smtp]"));
-        }
         let door_settings = door(&settings, loaded.own_domains());
         if let Some(risk) = door_settings.relay_risk() {
             return Err(NotStarted::because(risk));
@@ -75,6 +73,13 @@ impl House {
             (listeners(supervisor, &door_settings.listen)?, listeners(supervisor, &door_settings.listen_tls)?);
         let bound = |listeners: &[TcpListener]| listeners.iter().filter_map(|one| one.local_addr().ok()).collect();
         let (smtp, smtp_tls) = (bound(&clear), bound(&under_tls));
+        let milter_settings = milter(&settings);
+        let mut milters = Vec::new();
+        for listen in &milter_settings.listen {
+            let bound = milter::bind(listen, milter_settings.socket_mode).await;
+            milters.push(bound.map_err(|error| NotStarted(format!("[milter] cannot listen on {listen}: {error}")))?);
+        }
+        let milter_bound = milters.iter().filter_map(milter::Bound::address).collect();
         let ruleset = loaded.ruleset.digest().clone();
         let gateway = Arc::new(Gateway {
             loaded: ArcSwap::from_pointee(loaded),
@@ -92,14 +97,16 @@ impl House {
 
         let (stop, stopped) = watch::channel(false);
         let door = Door::new(door_settings, gateway.clone(), keys).map_err(NotStarted::because)?;
+        let milter_door = milter::Door::new(milter_settings, gateway.clone(), keys);
         let reporter = Reporter { from: notices.from.clone(), hostname: settings.hostname.clone() };
         let outbox = Outbox::new(store, relay, Seals::new(keys), reporter, gateway.outbox.clone());
         let tasks = vec![
             tokio::spawn(door.clone().serve(clear, under_tls, stopped.clone())),
+            tokio::spawn(milter_door.serve(milters, stopped.clone())),
             tokio::spawn(outbox.run(stopped.clone())),
             tokio::spawn(super::housekeeping::run(gateway.clone(), stopped)),
         ];
-        Ok(Self { gateway, door, stop, tasks, smtp, smtp_tls })
+        Ok(Self { gateway, door, stop, tasks, smtp, smtp_tls, milter: milter_bound })
     }
 
     /// Where the SMTP door listens.
@@ -110,6 +117,11 @@ impl House {
     /// Where it listens for TLS from the first byte.
     pub fn smtp_tls_addresses(&self) -> &[SocketAddr] {
         &self.smtp_tls
+    }
+
+    /// Where the milter door listens over TCP.
+    pub fn milter_addresses(&self) -> &[SocketAddr] {
+        &self.milter
     }
 
     pub fn gateway(&self) -> &Arc<Gateway> {
@@ -175,6 +187,17 @@ fn listeners(supervisor: &Supervisor, addresses: &[SocketAddr]) -> Result<Vec<Tc
         listener.map_err(|error| NotStarted(format!("cannot listen on {address}: {error}")))
     };
     addresses.iter().map(bind).collect()
+}
+
+fn milter(settings: &Settings) -> milter::Settings {
+    let door = settings.milter.as_ref();
+    milter::Settings {
+        listen: door.map_or(Vec::new(), |door| door.listen.clone()),
+        socket_mode: door.map_or(0o660, |door| door.socket_mode),
+        networks: door.map_or(Vec::new(), |door| door.networks.clone()),
+        hostname: settings.hostname.clone(),
+        limits: milter::Limits::default(),
+    }
 }
 
 fn relay(settings: &Settings) -> RelaySettings {

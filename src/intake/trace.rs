@@ -163,7 +163,7 @@ pub fn leading_trace(message: &[u8]) -> usize {
 }
 
 /// The header's fields, folded lines included (RFC 5322 2.2), up to the first line that is none.
-fn fields(message: &[u8]) -> impl Iterator<Item = Range<usize>> {
+pub(in crate::intake) fn fields(message: &[u8]) -> impl Iterator<Item = Range<usize>> {
     let mut at = 0;
     std::iter::from_fn(move || {
         let start = at;
@@ -184,7 +184,7 @@ fn line_end(message: &[u8], from: usize) -> usize {
     memchr(b'\n', &message[from..]).map_or(message.len(), |offset| from + offset + 1)
 }
 
-fn is_named(field: &[u8], name: &str) -> bool {
+pub(in crate::intake) fn is_named(field: &[u8], name: &str) -> bool {
     let colon = memchr(b':', field).unwrap_or(field.len());
     field[..colon].trim_ascii_end().eq_ignore_ascii_case(name.as_bytes())
 }

@@ -25,6 +25,8 @@ pub struct Setup {
     /// Lines in `[smtp]`, and tables behind it.
     pub smtp: &'static str,
     pub answer_within: &'static str,
+    /// The milter door is open too.
+    pub milter: bool,
     /// What is logged.
     pub log: &'static str,
     /// Further files, by their path in the configuration's folder.
@@ -40,6 +42,7 @@ impl Default for Setup {
             top: "",
             smtp: "",
             answer_within: "90 s",
+            milter: false,
             log: "info",
             files: Vec::new(),
             secrets: Vec::new(),
@@ -59,6 +62,7 @@ pub struct Gateway {
 struct Process {
     child: Option<Child>,
     door: Option<SocketAddr>,
+    milter: Option<SocketAddr>,
     health: Option<SocketAddr>,
 }
 
@@ -87,7 +91,8 @@ impl Gateway {
              address = \"{hop}\"\ntls = \"none\"\n\n[metrics]\nlisten = \"127.0.0.1:0\"\n",
             setup.policies, setup.top, setup.smtp, setup.answer_within
         );
-        self.write("outgate.toml", &text);
+        let milter = if setup.milter { "\n[milter]\nlisten = \"127.0.0.1:0\"\n" } else { "" };
+        self.write("outgate.toml", &(text + milter));
         for (path, text) in &setup.files {
             self.write(path, text);
         }
@@ -121,6 +126,7 @@ impl Gateway {
             .expect("the binary starts");
         let lines = BufReader::new(child.stderr.take().expect("stderr is a pipe"));
         let from = lock(&self.log).len();
+        let milter = fs::read_to_string(self.config()).is_ok_and(|text| text.contains("[milter]"));
         let log = self.log.clone();
         thread::spawn(move || {
             for line in lines.lines().map_while(Result::ok) {
@@ -134,7 +140,8 @@ impl Gateway {
         let until = Instant::now() + STARTS_WITHIN;
         loop {
             (process.door, process.health) = (said("The SMTP door is open"), said("Metrics and health are served"));
-            if process.door.is_some() {
+            process.milter = said("The milter door is open");
+            if process.door.is_some() && (!milter || process.milter.is_some()) {
                 return;
             }
             let ended = process.child.as_mut().is_some_and(|child| child.try_wait().is_ok_and(|ended| ended.is_some()));
@@ -152,6 +159,11 @@ impl Gateway {
     /// Where it takes mail, since its last start.
     pub fn door(&self) -> SocketAddr {
         self.process().door.expect("the door is open")
+    }
+
+    /// Where mail servers ask it, since its last start.
+    pub fn milter(&self) -> SocketAddr {
+        self.process().milter.expect("the milter door is open")
     }
 
     /// An HTTP request to its health port: status line and body.

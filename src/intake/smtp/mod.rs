@@ -19,5 +19,5 @@ mod stage;
 mod tls;
 
 pub use listen::{Door, bind};
-pub use settings::{Limits, Peer, RelayRisk, Senders, Settings};
+pub use settings::{Limits, Peer, RelayRisk, Senders, Settings, is_too_wide};
 pub use tls::{ServerTls, TlsError, TlsSettings};

@@ -4,7 +4,7 @@
 
 use super::Limits;
 use crate::{
-    intake::Extensions,
+    intake::{Extensions, unfit::Unfit},
     mail::{ForwardPath, Parameter, ReversePath, wire::Reply},
 };
 use std::fmt::Write;
@@ -97,8 +97,8 @@ impl Offer {
     }
 }
 
-pub(super) fn too_large() -> Reply {
-    Reply::new(552, (5, 3, 4), "Message larger than the limit")
+fn too_large() -> Reply {
+    Unfit::TooLarge.reply()
 }
 
 fn no_eight_bit() -> Reply {

@@ -9,12 +9,12 @@ use super::{
     hand_in::{Answered, Complete, hand_in, passed_on, try_later},
     listen::{Active, Door, stopped},
     offer::Offer,
-    receive::{Received, first_room, no_memory, receive},
+    receive::{Received, first_room, receive},
     settings::{Limits, Peer, Senders},
     stage::{Stage, out_of_turn},
 };
 use crate::{
-    intake::{Corridor, NextHop, Reservation, RetryKey, Transaction, passage::caught},
+    intake::{Corridor, NextHop, Reservation, RetryKey, Transaction, passage::caught, unfit::Unfit},
     mail::{
         Door as Which, Envelope, ForwardPath, Origin, ReversePath,
         wire::{Command, CommandError, Reply, Verb},
@@ -336,7 +336,7 @@ impl<C: Corridor> Session<C> {
             return self.refuse_sender(&reply, "sender");
         }
         let Some(reservation) = self.door.budget.reserve(first_room(sender.size())) else {
-            return self.refuse_sender(&no_memory(), "memory");
+            return self.refuse_sender(&Unfit::NoMemory.reply(), "memory");
         };
         self.refused = false;
         let upstream = hop.begin(sender.clone(), None);

@@ -196,7 +196,7 @@ pub enum RelayRisk {
 }
 
 /// Shorter than any block that one organisation holds. All private IPv6 (RFC 4193) is one's own whatever its length.
-fn is_too_wide(network: Network) -> bool {
+pub fn is_too_wide(network: Network) -> bool {
     match network.address() {
         IpAddr::V4(_) => network.prefix() < 8,
         IpAddr::V6(address) => network.prefix() < 16 && !(address.is_unique_local() && network.prefix() >= 7),
