@@ -101,12 +101,16 @@ impl House {
         let milter_door = milter::Door::new(milter_settings, gateway.clone(), keys);
         let reporter = Reporter { from: notices.from.clone(), hostname: settings.hostname.clone() };
         let outbox = Outbox::new(store, relay, Seals::new(keys), reporter, gateway.outbox.clone());
-        let tasks = vec![
-            tokio::spawn(door.serve(listeners, stopped.clone())),
-            tokio::spawn(milter_door.serve(milters, stopped.clone())),
+        let mut tasks = vec![
             tokio::spawn(outbox.run(stopped.clone())),
-            tokio::spawn(super::housekeeping::run(gateway.clone(), stopped)),
+            tokio::spawn(super::housekeeping::run(gateway.clone(), stopped.clone())),
         ];
+        if !listeners.is_empty() {
+            tasks.push(tokio::spawn(door.serve(listeners, stopped.clone())));
+        }
+        if !milters.is_empty() {
+            tasks.push(tokio::spawn(milter_door.serve(milters, stopped)));
+        }
         Ok(Self { gateway, stop, tasks, smtp: bound, milter: milter_bound })
     }
 
