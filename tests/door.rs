@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "door/certificates.rs"]
+mod certificates;
 #[path = "door/clients.rs"]
 mod clients;
 #[path = "door/corridor.rs"]
@@ -15,6 +17,8 @@ mod milter;
 mod mta;
 #[path = "door/stories.rs"]
 mod stories;
+#[path = "door/tls.rs"]
+mod tls;
 #[path = "door/transcript.rs"]
 mod transcript;
 

@@ -19,6 +19,8 @@ mod support;
 
 #[path = "stories/bad_configuration_keeps_the_old_set.rs"]
 mod bad_configuration_keeps_the_old_set;
+#[path = "stories/certificates_reloaded.rs"]
+mod certificates_reloaded;
 #[path = "stories/erased_is_gone.rs"]
 mod erased_is_gone;
 #[path = "stories/greylisted.rs"]

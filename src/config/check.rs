@@ -1,17 +1,14 @@
 //! From the settings as written to the settings as checked: defaults filled in, and what does not go together refused.
 
 use super::{
-    clouds, milter, next_hop,
+    milter, next_hop,
     settings::{Archive, Console, Metrics, NextHop, Notices, Settings, SmtpDoor, Store},
+    smtp,
     written::{self, Written},
 };
 use crate::{
     diagnostic::{Diagnostic, Diagnostics, Located, Source},
-    intake::{
-        Network,
-        milter::Listen,
-        smtp::{self, Peer, RelayRisk, Senders},
-    },
+    intake::milter::Listen,
     policy::{MaySendAs, Mode},
 };
 use std::{
@@ -36,9 +33,6 @@ pub(super) mod default {
     pub const ARCHIVE_KEEP: Duration = Duration::from_secs(3 * 366 * 24 * 60 * 60);
 }
 
-/// Below it no message can be scanned and relayed; above it every client has given up (RFC 5321 4.5.3.2.6: 10 minutes).
-const ANSWER_WITHIN: std::ops::RangeInclusive<u64> = 10..=600;
-
 /// What the administrator should know though nothing is wrong.
 pub(super) type Remarks = Vec<String>;
 
@@ -53,9 +47,6 @@ pub(super) fn check(
     let mut check = Check { source, diagnostics, remarks: Remarks::new() };
     check.doors(&written);
     check.listeners(&written);
-    if let Some(smtp) = &written.smtp {
-        check.smtp(smtp);
-    }
     if let Some(door) = &written.milter {
         milter::check(source, door, check.diagnostics);
     }
@@ -64,13 +55,14 @@ pub(super) fn check(
     let remarks = std::mem::take(&mut check.remarks);
     let hostname = written.hostname.as_ref().map_or(default::HOSTNAME, |name| &name.value);
     let folder = file.parent().unwrap_or(Path::new(""));
+    let smtp = written.smtp.as_ref().and_then(|written| smtp::check(source, folder, written, diagnostics));
     let next_hop = next_hop::check(source, folder, written.next_hop.as_ref()?, hostname, diagnostics);
     // A next hop without an address was noted when read.
     let next_hop = next_hop.filter(|hop| hop.routes.iter().all(|route| !route.addresses.is_empty()))?;
     if diagnostics.len() > before {
         return None;
     }
-    settings(file, written, next_hop).map(|settings| (settings, remarks))
+    settings(file, written, smtp, next_hop).map(|settings| (settings, remarks))
 }
 
 struct Check<'c> {
@@ -95,7 +87,7 @@ impl Check<'_> {
 
     /// Two listeners at one address, or a next hop that is ourselves; the defaults count too.
     fn listeners(&mut self, written: &Written) {
-        let smtp = written.smtp.iter().flat_map(|smtp| or_default(&smtp.listen, default::SMTP_LISTEN));
+        let smtp = written.smtp.iter().flat_map(smtp::Written::sockets);
         let milter = written.milter.iter().flat_map(milter_listens);
         let all: Vec<_> = smtp
             .map(|listen| ("smtp", listen))
@@ -127,84 +119,6 @@ impl Check<'_> {
         }
     }
 
-    fn smtp(&mut self, smtp: &written::SmtpDoor) {
-        for key in &smtp.unbuilt {
-            let message = format!("`{}`: TLS at the door is not built yet (issue 3)", key.value);
-            self.mistake(
-                key.at.clone(),
-                message,
-                "leave it out, and let only this machine or a trusted network hand in mail",
-            );
-        }
-        self.relay_risk(smtp);
-        for peer in &smtp.peers {
-            self.peer(peer);
-        }
-    }
-
-    /// The door itself says what would be an open relay; here it gets its place.
-    fn relay_risk(&mut self, smtp: &written::SmtpDoor) {
-        let mut door = smtp::Settings::new(smtp.listen.iter().map(|listen| listen.value).collect(), "");
-        door.peers =
-            smtp.peers.iter().map(|peer| Peer::new(peer.networks.iter().map(|at| at.value).collect())).collect();
-        let Some(risk) = door.relay_risk() else { return };
-        let networks = || smtp.peers.iter().flat_map(|peer| &peer.networks);
-        let (at, allowed) = match &risk {
-            RelayRisk::NoPeers { listen } => (
-                smtp.listen.iter().find(|written| written.value == *listen).map(|written| &written.at),
-                "write [[smtp.peer]] with its networks, or listen on 127.0.0.1",
-            ),
-            RelayRisk::TooWide { network } => (
-                networks().find(|written| written.value == *network).map(|written| &written.at),
-                "allowed: the networks of your own mail servers",
-            ),
-        };
-        self.mistake(at.unwrap_or(&smtp.at).clone(), format!("an open relay: {risk}"), allowed);
-    }
-
-    fn peer(&mut self, peer: &written::Peer) {
-        for key in &peer.unbuilt {
-            let message = format!("`{}` is not built yet (issue 3): nobody can be trusted by it", key.value);
-            self.mistake(key.at.clone(), message, "leave it out");
-        }
-        if let Some(within) = &peer.answer_within
-            && !ANSWER_WITHIN.contains(&within.value.as_secs())
-        {
-            let allowed = format!("allowed: from {} s to {} s", ANSWER_WITHIN.start(), ANSWER_WITHIN.end());
-            self.mistake(within.at.clone(), "`answer-within` is out of range", allowed);
-        }
-        for network in &peer.networks {
-            // What is wider than any organisation's own network was refused already.
-            let mut door = smtp::Settings::new(Vec::new(), "");
-            door.peers = vec![Peer::new(vec![network.value])];
-            let cloud = clouds::shared(&network.value).filter(|_| door.relay_risk().is_none());
-            if let Some(cloud) = cloud {
-                self.cloud(peer, network, cloud);
-            }
-        }
-        if let Some(tenant) = &peer.tenant {
-            self.mistake(
-                tenant.at.clone(),
-                "`tenant`: the tenant check is not built yet (issue 3)",
-                "leave this peer out",
-            );
-        }
-    }
-
-    fn cloud(&mut self, peer: &written::Peer, network: &Located<Network>, cloud: &str) {
-        let own = peer.senders.as_ref().is_some_and(|senders| senders.value == Senders::OwnDomains);
-        if own && peer.tenant.is_some() {
-            return;
-        }
-        let message =
-            format!("{} is shared by all customers of {cloud}: each of them could send as you", network.value);
-        self.mistake(
-            network.at.clone(),
-            message,
-            "write `tenant` and `senders = \"own-domains\"` in this [[smtp.peer]]",
-        );
-    }
-
     fn store(&mut self, store: &written::Store) {
         for key in &store.unbuilt {
             let message = format!("`{}` is not built yet: the embedded store is the only one", key.value);
@@ -232,7 +146,7 @@ impl Check<'_> {
     }
 }
 
-fn settings(file: &Path, written: Written, next_hop: NextHop) -> Option<Settings> {
+fn settings(file: &Path, written: Written, smtp: Option<SmtpDoor>, next_hop: NextHop) -> Option<Settings> {
     let folder = file.parent().unwrap_or(Path::new("")).to_path_buf();
     let below = |path: Option<Located<String>>, default: &str| -> PathBuf {
         folder.join(path.map_or_else(|| default.to_string(), |path| path.value))
@@ -250,9 +164,7 @@ fn settings(file: &Path, written: Written, next_hop: NextHop) -> Option<Settings
         mode: written.mode.map_or(Mode::Enforce, |mode| mode.value),
         hostname: written.hostname.map_or_else(|| default::HOSTNAME.into(), |name| name.value),
         data_dir: below(written.data_dir, default::DATA_DIR),
-        smtp: written
-            .smtp
-            .map(|smtp| SmtpDoor { listen: listen(smtp.listen, default::SMTP_LISTEN), peers: peers(smtp.peers) }),
+        smtp,
         milter: written.milter.map(|door| milter::settings(door, &default::PEER_NETWORKS)),
         next_hop,
         console: Console {
@@ -275,28 +187,12 @@ fn settings(file: &Path, written: Written, next_hop: NextHop) -> Option<Settings
     })
 }
 
-/// Without any peer, this machine itself (a listener that others reach was refused before).
-fn peers(written: Vec<written::Peer>) -> Vec<Peer> {
-    if written.is_empty() {
-        let networks = default::PEER_NETWORKS.iter();
-        let networks = networks.map(|network| network.parse().expect("a default of ours is a network"));
-        return vec![Peer::new(networks.collect())];
-    }
-    let peers = written.into_iter().map(|peer| Peer {
-        networks: values(peer.networks),
-        answer_within: peer.answer_within.map_or(Peer::ANSWER_WITHIN, |within| within.value),
-        senders: peer.senders.map_or(Senders::Any, |senders| senders.value),
-        line_endings: peer.line_endings.map(|endings| endings.value).unwrap_or_default(),
-    });
-    peers.collect()
-}
-
-fn listen(written: Vec<Located<SocketAddr>>, default: &str) -> Vec<SocketAddr> {
+pub(super) fn listen(written: Vec<Located<SocketAddr>>, default: &str) -> Vec<SocketAddr> {
     if written.is_empty() { vec![parsed(default)] } else { values(written) }
 }
 
 /// What was written, else the default, without a place.
-fn or_default<'w>(
+pub(super) fn or_default<'w>(
     written: impl IntoIterator<Item = &'w Located<SocketAddr>>,
     default: &str,
 ) -> impl Iterator<Item = Located<SocketAddr>> {
@@ -319,7 +215,7 @@ fn milter_listens(milter: &milter::Written) -> Vec<Located<SocketAddr>> {
     milter.listen.iter().filter_map(address).collect()
 }
 
-fn values<T>(located: Vec<Located<T>>) -> Vec<T> {
+pub(super) fn values<T>(located: Vec<Located<T>>) -> Vec<T> {
     located.into_iter().map(|located| located.value).collect()
 }
 
@@ -338,6 +234,7 @@ mod tests {
     use super::*;
     use crate::{
         delivery::relay::{RouteSettings, TlsMode},
+        intake::smtp::Senders,
         mail::Address,
     };
 

@@ -2,7 +2,11 @@
 
 use crate::{
     delivery::relay::RouteSettings,
-    intake::{Network, milter::Listen, smtp::Peer},
+    intake::{
+        Network,
+        milter::Listen,
+        smtp::{Peer, TlsSettings},
+    },
     mail::Address,
     policy::{MaySendAs, Mode},
 };
@@ -45,6 +49,10 @@ pub struct Settings {
 #[derive(Clone, Debug)]
 pub struct SmtpDoor {
     pub listen: Vec<SocketAddr>,
+    /// Where TLS begins with the first byte.
+    pub listen_tls: Vec<SocketAddr>,
+    /// Certificates and keys as they were when read.
+    pub tls: Option<TlsSettings>,
     /// Who may hand in mail without AUTH.
     pub peers: Vec<Peer>,
 }

@@ -37,9 +37,11 @@ const DRAIN: Duration = Duration::from_secs(30);
 /// A running gateway.
 pub struct House {
     gateway: Arc<Gateway>,
+    door: Arc<Door<Gateway>>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
     smtp: Vec<SocketAddr>,
+    smtp_tls: Vec<SocketAddr>,
     milter: Vec<SocketAddr>,
 }
 
@@ -67,13 +69,10 @@ impl House {
         let relay = Relay::new(relay(&settings)).map_err(NotStarted::because)?;
         relay.warm_up();
         let notices = notices(&settings, loaded.own_domains()).map_err(NotStarted)?;
-        let mut listeners = Vec::new();
-        for address in &door_settings.listen {
-            let bound = supervisor.tcp(*address, || smtp::bind(*address).and_then(TcpListener::into_std));
-            let listener = bound.and_then(TcpListener::from_std);
-            listeners.push(listener.map_err(|error| NotStarted(format!("cannot listen on {address}: {error}")))?);
-        }
-        let bound = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let (clear, under_tls) =
+            (listeners(supervisor, &door_settings.listen)?, listeners(supervisor, &door_settings.listen_tls)?);
+        let bound = |listeners: &[TcpListener]| listeners.iter().filter_map(|one| one.local_addr().ok()).collect();
+        let (smtp, smtp_tls) = (bound(&clear), bound(&under_tls));
         let milter_settings = milter(&settings);
         let mut milters = Vec::new();
         for listen in &milter_settings.listen {
@@ -97,7 +96,7 @@ impl House {
         store.append(started.map(event).into()).await.map_err(NotStarted::because)?;
 
         let (stop, stopped) = watch::channel(false);
-        let door = Door::new(door_settings, gateway.clone(), keys);
+        let door = Door::new(door_settings, gateway.clone(), keys).map_err(NotStarted::because)?;
         let milter_door = milter::Door::new(milter_settings, gateway.clone(), keys);
         let reporter = Reporter { from: notices.from.clone(), hostname: settings.hostname.clone() };
         let outbox = Outbox::new(store, relay, Seals::new(keys), reporter, gateway.outbox.clone());
@@ -105,18 +104,23 @@ impl House {
             tokio::spawn(outbox.run(stopped.clone())),
             tokio::spawn(super::housekeeping::run(gateway.clone(), stopped.clone())),
         ];
-        if !listeners.is_empty() {
-            tasks.push(tokio::spawn(door.serve(listeners, stopped.clone())));
+        if !(clear.is_empty() && under_tls.is_empty()) {
+            tasks.push(tokio::spawn(door.clone().serve(clear, under_tls, stopped.clone())));
         }
         if !milters.is_empty() {
             tasks.push(tokio::spawn(milter_door.serve(milters, stopped)));
         }
-        Ok(Self { gateway, stop, tasks, smtp: bound, milter: milter_bound })
+        Ok(Self { gateway, door, stop, tasks, smtp, smtp_tls, milter: milter_bound })
     }
 
     /// Where the SMTP door listens.
     pub fn smtp_addresses(&self) -> &[SocketAddr] {
         &self.smtp
+    }
+
+    /// Where it listens for TLS from the first byte.
+    pub fn smtp_tls_addresses(&self) -> &[SocketAddr] {
+        &self.smtp_tls
     }
 
     /// Where the milter door listens over TCP.
@@ -139,8 +143,11 @@ impl House {
         for remark in &loaded.remarks {
             tracing::warn!("{remark}");
         }
+        let file = loaded.settings.file.display().to_string();
+        let fault = |error: &dyn std::fmt::Display| Diagnostic::of_file(file.clone(), error.to_string());
         let relayed = self.gateway.relay.reload(loaded.settings.next_hop.routes.clone());
-        relayed.map_err(|error| Diagnostic::of_file(loaded.settings.file.display().to_string(), error.to_string()))?;
+        relayed.map_err(|error| fault(&error))?;
+        self.door.renew(door(&loaded.settings, loaded.own_domains())).map_err(|error| fault(&error))?;
         let ruleset = loaded.ruleset.digest().clone();
         self.gateway.loaded.store(Arc::new(loaded));
         let what = What::Activated { ruleset };
@@ -168,11 +175,22 @@ impl House {
 }
 
 fn door(settings: &Settings, own_domains: &[String]) -> smtp::Settings {
-    let listen = settings.smtp.as_ref().map_or(Vec::new(), |door| door.listen.clone());
-    let mut checked = smtp::Settings::new(listen, settings.hostname.clone());
-    checked.own_domains = own_domains.to_vec();
-    checked.peers = settings.smtp.as_ref().map_or(Vec::new(), |door| door.peers.clone());
-    checked
+    let mut door = smtp::Settings::new(Vec::new(), settings.hostname.clone());
+    door.own_domains = own_domains.to_vec();
+    if let Some(smtp) = &settings.smtp {
+        (door.listen, door.listen_tls) = (smtp.listen.clone(), smtp.listen_tls.clone());
+        (door.peers, door.tls) = (smtp.peers.clone(), smtp.tls.clone());
+    }
+    door
+}
+
+fn listeners(supervisor: &Supervisor, addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, NotStarted> {
+    let bind = |address: &SocketAddr| {
+        let bound = supervisor.tcp(*address, || smtp::bind(*address).and_then(TcpListener::into_std));
+        let listener = bound.and_then(TcpListener::from_std);
+        listener.map_err(|error| NotStarted(format!("cannot listen on {address}: {error}")))
+    };
+    addresses.iter().map(bind).collect()
 }
 
 fn milter(settings: &Settings) -> milter::Settings {

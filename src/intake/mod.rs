@@ -8,11 +8,15 @@ pub mod milter;
 mod network;
 mod passage;
 pub mod smtp;
+mod stream;
+pub mod tls;
 mod trace;
 mod unfit;
 
 pub use memory::{Budget, Reservation};
 pub use network::{Network, NetworkError};
+pub use stream::Stream;
+pub use tls::OwnCertificate;
 pub use trace::{PASS, Pass, Seals, Trace, leading_trace};
 
 use crate::{

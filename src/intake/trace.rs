@@ -3,7 +3,7 @@
 
 use crate::{
     keys::{KeyedHash, Keys, Purpose},
-    mail::{Origin, SubmissionId},
+    mail::{Certainty, Origin, SubmissionId},
 };
 use memchr::memchr;
 use std::{net::IpAddr, ops::Range};
@@ -38,11 +38,7 @@ impl Seals {
         utf8: bool,
         at: OffsetDateTime,
     ) -> String {
-        let with = match (utf8, origin.esmtp) {
-            (true, _) => "UTF8SMTP", // RFC 6531 4.3
-            (false, true) => "ESMTP",
-            (false, false) => "SMTP",
-        };
+        let with = with(origin, utf8);
         let client = match origin.address.to_canonical() {
             IpAddr::V4(address) => format!("[{address}]"),
             IpAddr::V6(address) => format!("[IPv6:{address}]"),
@@ -116,6 +112,19 @@ impl Seals {
         let genuine = tag.len() == 32 && self.pass.verify(&pass_fields(&case, &expires.to_be_bytes(), below), &tag);
         (genuine && words.next().is_none() && now.unix_timestamp() < expires).then_some(case)
     }
+}
+
+/// The protocol by which a message came (RFC 3848; RFC 6531 4.3 for UTF-8).
+fn with(origin: &Origin, utf8: bool) -> String {
+    let with = match (utf8, origin.esmtp) {
+        (true, _) => "UTF8SMTP",
+        (false, true) => "ESMTP",
+        // Without extensions there is neither STARTTLS nor AUTH to speak of.
+        (false, false) => return "SMTP".into(),
+    };
+    let logged_in = origin.user.as_ref().is_some_and(|user| user.certainty == Certainty::Authenticated);
+    let tls = if origin.tls.is_some() { "S" } else { "" };
+    format!("{with}{tls}{}", if logged_in { "A" } else { "" })
 }
 
 /// What the header of a message says of its way.
@@ -198,7 +207,7 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mail::Door;
+    use crate::mail::{Door, User};
     use std::time::Duration;
 
     const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
@@ -227,6 +236,24 @@ mod tests {
             "Received: from client.example ([192.0.2.1])\r\n\tby gate.example with ESMTP id \
              01935f7e-8f00-7000-8000-000000000001\r\n\t(outgate MARK); Thu, 01 Jan 1970 00:00:00 +0000\r\n"
         );
+    }
+
+    #[test]
+    fn the_protocol_says_whether_it_was_encrypted_and_whose_it_was() {
+        let tls = Some("TLSv1.3 with cipher X".to_string());
+        let user = |certainty| Some(User { name: "ann".to_string().into(), certainty });
+        for (esmtp, tls, user, utf8, expected) in [
+            (false, None, None, false, "SMTP"),
+            (true, None, None, false, "ESMTP"),
+            (true, tls.clone(), None, false, "ESMTPS"),
+            (true, tls.clone(), user(Certainty::Authenticated), false, "ESMTPSA"),
+            (true, None, user(Certainty::Authenticated), false, "ESMTPA"),
+            (true, tls.clone(), user(Certainty::Attested), false, "ESMTPS"),
+            (true, None, None, true, "UTF8SMTP"),
+            (true, tls, user(Certainty::Authenticated), true, "UTF8SMTPSA"),
+        ] {
+            assert_eq!(with(&Origin { esmtp, tls, user, ..origin() }, utf8), expected);
+        }
     }
 
     #[test]

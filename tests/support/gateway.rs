@@ -6,6 +6,7 @@ use std::{
     env, fs,
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -21,6 +22,8 @@ pub struct Setup {
     pub policies: &'static [&'static str],
     /// Lines at the top of the file.
     pub top: &'static str,
+    /// Lines in `[smtp]`, and tables behind it.
+    pub smtp: &'static str,
     pub answer_within: &'static str,
     /// The milter door is open too.
     pub milter: bool,
@@ -28,6 +31,8 @@ pub struct Setup {
     pub log: &'static str,
     /// Further files, by their path in the configuration's folder.
     pub files: Vec<(&'static str, String)>,
+    /// Those that only their owner may read.
+    pub secrets: Vec<(&'static str, String)>,
 }
 
 impl Default for Setup {
@@ -35,10 +40,12 @@ impl Default for Setup {
         Self {
             policies: &["policies/baseline"],
             top: "",
+            smtp: "",
             answer_within: "90 s",
             milter: false,
             log: "info",
             files: Vec::new(),
+            secrets: Vec::new(),
         }
     }
 }
@@ -69,6 +76,9 @@ impl Gateway {
         let folder = tempfile::Builder::new().prefix("outgate-story-").tempdir().expect("a temporary folder");
         let gateway = Self { folder, process: Mutex::default(), log: Arc::default(), log_level: setup.log };
         gateway.configure(hop, &setup);
+        for (path, text) in &setup.secrets {
+            gateway.write_secret(path, text);
+        }
         gateway.launch();
         gateway
     }
@@ -77,9 +87,9 @@ impl Gateway {
     pub fn configure(&self, hop: SocketAddr, setup: &Setup) {
         let text = format!(
             "policy = {:?}\n{}\nhostname = \"gate.ours.example\"\ndata-dir = \"data\"\n\n[smtp]\nlisten = \
-             [\"127.0.0.1:0\"]\n\n[[smtp.peer]]\nnetworks = [\"127.0.0.0/8\"]\nanswer-within = \"{}\"\n\n[next-hop]\n\
+             [\"127.0.0.1:0\"]\n{}\n\n[[smtp.peer]]\nnetworks = [\"127.0.0.0/8\"]\nanswer-within = \"{}\"\n\n[next-hop]\n\
              address = \"{hop}\"\ntls = \"none\"\n\n[metrics]\nlisten = \"127.0.0.1:0\"\n",
-            setup.policies, setup.top, setup.answer_within
+            setup.policies, setup.top, setup.smtp, setup.answer_within
         );
         let milter = if setup.milter { "\n[milter]\nlisten = \"127.0.0.1:0\"\n" } else { "" };
         self.write("outgate.toml", &(text + milter));
@@ -92,6 +102,13 @@ impl Gateway {
         let path = self.folder.path().join(path);
         fs::create_dir_all(path.parent().expect("a folder")).expect("a folder can be made");
         fs::write(path, text).expect("a file can be written");
+    }
+
+    /// A file that only its owner may read.
+    pub fn write_secret(&self, path: &str, text: &str) {
+        self.write(path, text);
+        let path = self.folder.path().join(path);
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("it is ours");
     }
 
     /// Starts it and waits until its door is open.
