@@ -39,6 +39,8 @@ mod extensions;
 mod in_front;
 #[path = "servers/next_hops.rs"]
 mod next_hops;
+#[path = "servers/one_machine.rs"]
+mod one_machine;
 #[path = "servers/smuggling.rs"]
 mod smuggling;
 #[path = "servers/table.rs"]
