@@ -37,6 +37,8 @@ mod down_and_out;
 mod extensions;
 #[path = "servers/in_front.rs"]
 mod in_front;
+#[path = "servers/milter.rs"]
+mod milter;
 #[path = "servers/next_hops.rs"]
 mod next_hops;
 #[path = "servers/one_machine.rs"]

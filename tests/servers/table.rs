@@ -225,3 +225,13 @@ fn opensmtpd() {
 fn sendmail() {
     run(Form::Sendmail, false);
 }
+
+#[test]
+fn postfix_milter() {
+    run(Form::PostfixMilter, true);
+}
+
+#[test]
+fn sendmail_milter() {
+    run(Form::SendmailMilter, false);
+}
