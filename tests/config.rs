@@ -10,3 +10,5 @@ mod mistakes;
 mod next_hop;
 #[path = "config/shipped_policies.rs"]
 mod shipped_policies;
+#[path = "config/smtp.rs"]
+mod smtp;

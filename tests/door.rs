@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "door/certificates.rs"]
+mod certificates;
 #[path = "door/clients.rs"]
 mod clients;
 #[path = "door/corridor.rs"]
@@ -10,6 +12,8 @@ mod corridor;
 mod house;
 #[path = "door/stories.rs"]
 mod stories;
+#[path = "door/tls.rs"]
+mod tls;
 #[path = "door/transcript.rs"]
 mod transcript;
 

@@ -6,14 +6,24 @@
 
 #[path = "servers/client.rs"]
 mod client;
+#[path = "servers/exim.rs"]
+mod exim;
+#[path = "servers/fronts.rs"]
+mod fronts;
 #[path = "servers/gate.rs"]
 mod gate;
 #[path = "servers/group.rs"]
 mod group;
 #[path = "servers/hops.rs"]
 mod hops;
+#[path = "servers/how_to.rs"]
+mod how_to;
+#[path = "servers/opensmtpd.rs"]
+mod opensmtpd;
 #[path = "servers/postfix.rs"]
 mod postfix;
+#[path = "servers/sendmail.rs"]
+mod sendmail;
 #[path = "servers/sink.rs"]
 mod sink;
 #[path = "servers/tap.rs"]
@@ -21,11 +31,17 @@ mod tap;
 
 #[path = "servers/clients.rs"]
 mod clients;
+#[path = "servers/down_and_out.rs"]
+mod down_and_out;
 #[path = "servers/extensions.rs"]
 mod extensions;
 #[path = "servers/in_front.rs"]
 mod in_front;
 #[path = "servers/next_hops.rs"]
 mod next_hops;
+#[path = "servers/one_machine.rs"]
+mod one_machine;
 #[path = "servers/smuggling.rs"]
 mod smuggling;
+#[path = "servers/table.rs"]
+mod table;

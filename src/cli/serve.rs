@@ -67,6 +67,12 @@ pub fn run(arguments: &Arguments) -> Result<u8, Failure> {
         for address in house.smtp_addresses() {
             tracing::info!(%address, "The SMTP door is open");
         }
+        for address in house.smtp_tls_addresses() {
+            tracing::info!(%address, "The SMTP door is open for TLS from the first byte");
+        }
+        for address in house.milter_addresses() {
+            tracing::info!(%address, "The milter door is open");
+        }
         supervisor.give_up_the_rest();
         supervisor.ready(status(&house));
         let watched = supervisor.watchdog().map(|every| tokio::spawn(watch(supervisor.clone(), house.pulse(), every)));

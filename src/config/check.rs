@@ -1,16 +1,14 @@
 //! From the settings as written to the settings as checked: defaults filled in, and what does not go together refused.
 
 use super::{
-    clouds, next_hop,
-    settings::{Archive, Console, Metrics, MilterDoor, NextHop, Notices, Settings, SmtpDoor, Store},
+    milter, next_hop,
+    settings::{Archive, Console, Metrics, NextHop, Notices, Settings, SmtpDoor, Store},
+    smtp,
     written::{self, Written},
 };
 use crate::{
     diagnostic::{Diagnostic, Diagnostics, Located, Source},
-    intake::{
-        Network,
-        smtp::{self, Peer, RelayRisk, Senders},
-    },
+    intake::milter::Listen,
     policy::{MaySendAs, Mode},
 };
 use std::{
@@ -26,7 +24,6 @@ pub(super) mod default {
     pub const HOSTNAME: &str = "gate.example.org";
     pub const DATA_DIR: &str = "/var/lib/outgate";
     pub const SMTP_LISTEN: &str = "127.0.0.1:10035";
-    pub const MILTER_LISTEN: &str = "127.0.0.1:8897";
     pub const CONSOLE_LISTEN: &str = "127.0.0.1:8443";
     pub const CONSOLE_URL: &str = "https://gate.example.org:8443";
     pub const METRICS_LISTEN: &str = "127.0.0.1:9797";
@@ -35,9 +32,6 @@ pub(super) mod default {
     /// Three years, each counted as a leap year.
     pub const ARCHIVE_KEEP: Duration = Duration::from_secs(3 * 366 * 24 * 60 * 60);
 }
-
-/// Below it no message can be scanned and relayed; above it every client has given up (RFC 5321 4.5.3.2.6: 10 minutes).
-const ANSWER_WITHIN: std::ops::RangeInclusive<u64> = 10..=600;
 
 /// What the administrator should know though nothing is wrong.
 pub(super) type Remarks = Vec<String>;
@@ -53,21 +47,22 @@ pub(super) fn check(
     let mut check = Check { source, diagnostics, remarks: Remarks::new() };
     check.doors(&written);
     check.listeners(&written);
-    if let Some(smtp) = &written.smtp {
-        check.smtp(smtp);
+    if let Some(door) = &written.milter {
+        milter::check(source, door, check.diagnostics);
     }
     check.store(&written.store);
     check.reviewers(&written);
     let remarks = std::mem::take(&mut check.remarks);
     let hostname = written.hostname.as_ref().map_or(default::HOSTNAME, |name| &name.value);
     let folder = file.parent().unwrap_or(Path::new(""));
+    let smtp = written.smtp.as_ref().and_then(|written| smtp::check(source, folder, written, diagnostics));
     let next_hop = next_hop::check(source, folder, written.next_hop.as_ref()?, hostname, diagnostics);
     // A next hop without an address was noted when read.
     let next_hop = next_hop.filter(|hop| hop.routes.iter().all(|route| !route.addresses.is_empty()))?;
     if diagnostics.len() > before {
         return None;
     }
-    settings(file, written, next_hop).map(|settings| (settings, remarks))
+    settings(file, written, smtp, next_hop).map(|settings| (settings, remarks))
 }
 
 struct Check<'c> {
@@ -82,18 +77,8 @@ impl Check<'_> {
     }
 
     fn doors(&mut self, written: &Written) {
-        match (&written.smtp, &written.milter) {
-            (None, None) => self.mistake(0..0, "no door: nobody can hand in mail", "write [smtp]"),
-            (None, Some(milter)) => self.mistake(
-                milter.at.clone(),
-                "[milter] is the only door, and the milter door is not built yet (issue 3)",
-                "write [smtp]",
-            ),
-            (Some(_), Some(_)) => self.remarks.push(
-                "[milter]: the milter door is not built yet (issue 3); nothing listens there, mail comes in by [smtp]"
-                    .into(),
-            ),
-            (Some(_), None) => {}
+        if written.smtp.is_none() && written.milter.is_none() {
+            self.mistake(0..0, "no door: nobody can hand in mail", "write [smtp] or [milter]");
         }
         if written.archive.is_some() {
             self.remarks.push("[archive]: the archive is not built yet (issue 8); nothing is archived".into());
@@ -102,8 +87,8 @@ impl Check<'_> {
 
     /// Two listeners at one address, or a next hop that is ourselves; the defaults count too.
     fn listeners(&mut self, written: &Written) {
-        let smtp = written.smtp.iter().flat_map(|smtp| or_default(&smtp.listen, default::SMTP_LISTEN));
-        let milter = written.milter.iter().flat_map(|milter| or_default(&milter.listen, default::MILTER_LISTEN));
+        let smtp = written.smtp.iter().flat_map(smtp::Written::sockets);
+        let milter = written.milter.iter().flat_map(milter_listens);
         let all: Vec<_> = smtp
             .map(|listen| ("smtp", listen))
             .chain(milter.map(|listen| ("milter", listen)))
@@ -134,84 +119,6 @@ impl Check<'_> {
         }
     }
 
-    fn smtp(&mut self, smtp: &written::SmtpDoor) {
-        for key in &smtp.unbuilt {
-            let message = format!("`{}`: TLS at the door is not built yet (issue 3)", key.value);
-            self.mistake(
-                key.at.clone(),
-                message,
-                "leave it out, and let only this machine or a trusted network hand in mail",
-            );
-        }
-        self.relay_risk(smtp);
-        for peer in &smtp.peers {
-            self.peer(peer);
-        }
-    }
-
-    /// The door itself says what would be an open relay; here it gets its place.
-    fn relay_risk(&mut self, smtp: &written::SmtpDoor) {
-        let mut door = smtp::Settings::new(smtp.listen.iter().map(|listen| listen.value).collect(), "");
-        door.peers =
-            smtp.peers.iter().map(|peer| Peer::new(peer.networks.iter().map(|at| at.value).collect())).collect();
-        let Some(risk) = door.relay_risk() else { return };
-        let networks = || smtp.peers.iter().flat_map(|peer| &peer.networks);
-        let (at, allowed) = match &risk {
-            RelayRisk::NoPeers { listen } => (
-                smtp.listen.iter().find(|written| written.value == *listen).map(|written| &written.at),
-                "write [[smtp.peer]] with its networks, or listen on 127.0.0.1",
-            ),
-            RelayRisk::TooWide { network } => (
-                networks().find(|written| written.value == *network).map(|written| &written.at),
-                "allowed: the networks of your own mail servers",
-            ),
-        };
-        self.mistake(at.unwrap_or(&smtp.at).clone(), format!("an open relay: {risk}"), allowed);
-    }
-
-    fn peer(&mut self, peer: &written::Peer) {
-        for key in &peer.unbuilt {
-            let message = format!("`{}` is not built yet (issue 3): nobody can be trusted by it", key.value);
-            self.mistake(key.at.clone(), message, "leave it out");
-        }
-        if let Some(within) = &peer.answer_within
-            && !ANSWER_WITHIN.contains(&within.value.as_secs())
-        {
-            let allowed = format!("allowed: from {} s to {} s", ANSWER_WITHIN.start(), ANSWER_WITHIN.end());
-            self.mistake(within.at.clone(), "`answer-within` is out of range", allowed);
-        }
-        for network in &peer.networks {
-            // What is wider than any organisation's own network was refused already.
-            let mut door = smtp::Settings::new(Vec::new(), "");
-            door.peers = vec![Peer::new(vec![network.value])];
-            let cloud = clouds::shared(&network.value).filter(|_| door.relay_risk().is_none());
-            if let Some(cloud) = cloud {
-                self.cloud(peer, network, cloud);
-            }
-        }
-        if let Some(tenant) = &peer.tenant {
-            self.mistake(
-                tenant.at.clone(),
-                "`tenant`: the tenant check is not built yet (issue 3)",
-                "leave this peer out",
-            );
-        }
-    }
-
-    fn cloud(&mut self, peer: &written::Peer, network: &Located<Network>, cloud: &str) {
-        let own = peer.senders.as_ref().is_some_and(|senders| senders.value == Senders::OwnDomains);
-        if own && peer.tenant.is_some() {
-            return;
-        }
-        let message =
-            format!("{} is shared by all customers of {cloud}: each of them could send as you", network.value);
-        self.mistake(
-            network.at.clone(),
-            message,
-            "write `tenant` and `senders = \"own-domains\"` in this [[smtp.peer]]",
-        );
-    }
-
     fn store(&mut self, store: &written::Store) {
         for key in &store.unbuilt {
             let message = format!("`{}` is not built yet: the embedded store is the only one", key.value);
@@ -239,7 +146,7 @@ impl Check<'_> {
     }
 }
 
-fn settings(file: &Path, written: Written, next_hop: NextHop) -> Option<Settings> {
+fn settings(file: &Path, written: Written, smtp: Option<SmtpDoor>, next_hop: NextHop) -> Option<Settings> {
     let folder = file.parent().unwrap_or(Path::new("")).to_path_buf();
     let below = |path: Option<Located<String>>, default: &str| -> PathBuf {
         folder.join(path.map_or_else(|| default.to_string(), |path| path.value))
@@ -257,10 +164,8 @@ fn settings(file: &Path, written: Written, next_hop: NextHop) -> Option<Settings
         mode: written.mode.map_or(Mode::Enforce, |mode| mode.value),
         hostname: written.hostname.map_or_else(|| default::HOSTNAME.into(), |name| name.value),
         data_dir: below(written.data_dir, default::DATA_DIR),
-        smtp: written
-            .smtp
-            .map(|smtp| SmtpDoor { listen: listen(smtp.listen, default::SMTP_LISTEN), peers: peers(smtp.peers) }),
-        milter: written.milter.map(|milter| MilterDoor { listen: listen(milter.listen, default::MILTER_LISTEN) }),
+        smtp,
+        milter: written.milter.map(|door| milter::settings(door, &default::PEER_NETWORKS)),
         next_hop,
         console: Console {
             listen: written.console.listen.map_or_else(|| parsed(default::CONSOLE_LISTEN), |listen| listen.value),
@@ -282,28 +187,12 @@ fn settings(file: &Path, written: Written, next_hop: NextHop) -> Option<Settings
     })
 }
 
-/// Without any peer, this machine itself (a listener that others reach was refused before).
-fn peers(written: Vec<written::Peer>) -> Vec<Peer> {
-    if written.is_empty() {
-        let networks = default::PEER_NETWORKS.iter();
-        let networks = networks.map(|network| network.parse().expect("a default of ours is a network"));
-        return vec![Peer::new(networks.collect())];
-    }
-    let peers = written.into_iter().map(|peer| Peer {
-        networks: values(peer.networks),
-        answer_within: peer.answer_within.map_or(Peer::ANSWER_WITHIN, |within| within.value),
-        senders: peer.senders.map_or(Senders::Any, |senders| senders.value),
-        line_endings: peer.line_endings.map(|endings| endings.value).unwrap_or_default(),
-    });
-    peers.collect()
-}
-
-fn listen(written: Vec<Located<SocketAddr>>, default: &str) -> Vec<SocketAddr> {
+pub(super) fn listen(written: Vec<Located<SocketAddr>>, default: &str) -> Vec<SocketAddr> {
     if written.is_empty() { vec![parsed(default)] } else { values(written) }
 }
 
 /// What was written, else the default, without a place.
-fn or_default<'w>(
+pub(super) fn or_default<'w>(
     written: impl IntoIterator<Item = &'w Located<SocketAddr>>,
     default: &str,
 ) -> impl Iterator<Item = Located<SocketAddr>> {
@@ -314,7 +203,19 @@ fn or_default<'w>(
     written.into_iter()
 }
 
-fn values<T>(located: Vec<Located<T>>) -> Vec<T> {
+/// Where the milter door listens over TCP. One that listens on sockets alone takes no port.
+fn milter_listens(milter: &milter::Written) -> Vec<Located<SocketAddr>> {
+    if milter.listen.is_empty() {
+        return or_default(None, milter::DEFAULT_LISTEN).collect();
+    }
+    let address = |listen: &Located<Listen>| match &listen.value {
+        Listen::Tcp(address) => Some(Located::new(*address, listen.at.clone())),
+        Listen::Unix(_) => None,
+    };
+    milter.listen.iter().filter_map(address).collect()
+}
+
+pub(super) fn values<T>(located: Vec<Located<T>>) -> Vec<T> {
     located.into_iter().map(|located| located.value).collect()
 }
 
@@ -333,6 +234,7 @@ mod tests {
     use super::*;
     use crate::{
         delivery::relay::{RouteSettings, TlsMode},
+        intake::smtp::Senders,
         mail::Address,
     };
 
@@ -375,7 +277,7 @@ mod tests {
         assert_eq!(shipped.smtp.unwrap().peers[0].answer_within, Duration::from_secs(540));
         assert!(least.milter.is_none() && least.archive.is_none() && least.own_domains.is_empty());
         assert_eq!(remarks, ["[reviewers] names nobody: held messages wait until someone looks"]);
-        assert_eq!(shipped.milter.unwrap().listen, ["127.0.0.1:8897".parse().unwrap()]);
+        assert_eq!(shipped.milter.unwrap().listen, [Listen::Tcp("127.0.0.1:8897".parse().unwrap())]);
         assert!(shipped.archive.unwrap().keep >= Duration::from_secs((3 * 365 + 1) * 24 * 60 * 60));
         assert_eq!(shipped.notices.from, Some(Address::parse("outgate@ours.example").unwrap()));
         assert_eq!(shipped.reviewers["dpo"], [Address::parse("dpo@ours.example").unwrap()]);
@@ -397,11 +299,11 @@ mod tests {
             ("policy = []\n", "outgate.toml:1:10: `policy` names no policy"),
             (
                 "policy = 'policies/baseline'\n[next-hop]\naddress = '127.0.0.1:25'\n",
-                "outgate.toml:1:1: no door: nobody can hand in mail (write [smtp])",
+                "outgate.toml:1:1: no door: nobody can hand in mail (write [smtp] or [milter])",
             ),
             (
-                "policy = 'policies/baseline'\n[milter]\n[next-hop]\naddress = '127.0.0.1:25'\n",
-                "[milter] is the only door, and the milter door is not built yet (issue 3)",
+                &format!("{LEAST}[milter]\nlisten = '0.0.0.0:8897'\n"),
+                "[milter]: others reach 0.0.0.0:8897, and no `networks` says who may speak there",
             ),
             (&LEAST.replace("10036", "10035"), "the next hop is our own door"),
             (&LEAST.replace("127.0.0.1:10036", "localhost:10035"), "the next hop is our own door"),

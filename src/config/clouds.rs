@@ -42,6 +42,18 @@ const SHARED: [(&str, &[&str]); 2] = [
     ),
 ];
 
+/// Domains of the hosts whose certificates those services show for every customer.
+const NAMES: [(&str, &[&str]); 2] = [
+    ("Microsoft 365", &["outlook.com", "office365.com", "office.com", "microsoft.com"]),
+    ("Google Workspace", &["google.com", "gmail.com", "googlemail.com"]),
+];
+
+/// The service whose customers all come with this name in their certificate.
+pub(super) fn shared_name(name: &str) -> Option<&'static str> {
+    let below = |domain: &&str| name.strip_suffix(*domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+    NAMES.iter().find(|(_, domains)| domains.iter().any(&below)).map(|(cloud, _)| *cloud)
+}
+
 /// The service whose customers share some of these addresses.
 pub(super) fn shared(network: &Network) -> Option<&'static str> {
     let shares = |block: &&str| {
@@ -64,5 +76,8 @@ mod tests {
         }
         assert_eq!(shared(&"40.92.7.7".parse().unwrap()), Some("Microsoft 365"));
         assert_eq!(shared(&"192.0.2.0/24".parse().unwrap()), None);
+        assert_eq!(shared_name("mail.protection.outlook.com"), Some("Microsoft 365"));
+        assert_eq!(shared_name("smtp.gmail.com"), Some("Google Workspace"));
+        assert_eq!((shared_name("notoutlook.com"), shared_name("mail.ours.example")), (None, None));
     }
 }

@@ -24,7 +24,7 @@ const LONGEST_ANSWER: u64 = 1024;
 pub struct Options {
     /// The organisation's own domain.
     pub domain: Option<String>,
-    /// `smtp`, or its address: `127.0.0.1:10035`.
+    /// `smtp`, the address of the SMTP door, or `milter`.
     pub door: Option<String>,
     /// Who reads held mail.
     pub reviewer: Option<String>,
@@ -37,7 +37,7 @@ pub struct Options {
 #[derive(Clone, Debug)]
 pub struct Answers {
     domain: String,
-    listen: SocketAddr,
+    door: Door,
     reviewer: Address,
     console_url: String,
     next_hop: String,
@@ -77,9 +77,9 @@ impl Answers {
         let question = |what, option, allowed, default| Question { what, option, allowed, default };
         let own = question("your organisation's mail domain", "--domain", "a domain, such as ours.example", None);
         let own = answer(&options.domain, own)?.parse(domain)?;
-        let allowed = "smtp, or the address at which it listens, such as 127.0.0.1:10035";
-        let listen = question("the door by which mail comes in", "--door", allowed, Some("smtp".into()));
-        let listen = answer(&options.door, listen)?.parse(door)?;
+        let allowed = "milter, smtp, or the address at which the SMTP door listens, such as 127.0.0.1:10035";
+        let by = question("the door by which mail comes in", "--door", allowed, Some("smtp".into()));
+        let by = answer(&options.door, by)?.parse(door)?;
         let allowed = "an address, such as dpo@ours.example";
         let reviewer = question("the address of the person who reads held mail", "--reviewer", allowed, None);
         let reviewer = answer(&options.reviewer, reviewer)?.parse(Address::parse)?;
@@ -91,7 +91,7 @@ impl Answers {
         let hop = question("the next hop", "--next-hop", allowed, None);
         let next_hop = Answer { question: hop, text: options.next_hop.clone().unwrap_or("127.0.0.1:10036".into()) };
         let next_hop = next_hop.parse(|text| host_and_port(text).map(|_| text.trim().to_string()))?;
-        Ok(Self { domain: own, listen, reviewer, console_url, next_hop })
+        Ok(Self { domain: own, door: by, reviewer, console_url, next_hop })
     }
 }
 
@@ -141,12 +141,19 @@ fn capital(text: &str) -> String {
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
-fn door(text: &str) -> Result<SocketAddr, &'static str> {
+/// The door that mail comes in by.
+#[derive(Clone, Debug, PartialEq)]
+enum Door {
+    Smtp(SocketAddr),
+    Milter,
+}
+
+fn door(text: &str) -> Result<Door, &'static str> {
     match text {
-        "smtp" => socket(super::check::default::SMTP_LISTEN),
-        "milter" => Err("the milter door is not built yet (issue 3)"),
+        "smtp" => socket(super::check::default::SMTP_LISTEN).map(Door::Smtp),
+        "milter" => Ok(Door::Milter),
         address => socket(address).and_then(|address| match address.ip().is_loopback() {
-            true => Ok(address),
+            true => Ok(Door::Smtp(address)),
             false => {
                 Err("others reach this address: begin on this machine, then write [[smtp.peer]] with their networks")
             }
@@ -199,7 +206,7 @@ fn data_dir(folder: &Path) -> &'static str {
 fn settings_text(answers: &Answers, folder: &Path) -> String {
     let data = data_dir(folder);
     let quoted = |text: &str| toml::Value::String(text.into()).to_string();
-    let Answers { domain, listen, reviewer, console_url, next_hop } = answers;
+    let Answers { domain, door, reviewer, console_url, next_hop } = answers;
     let host = console_url.split_once("://").map_or("", |(_, rest)| rest);
     let host = host.split(['/', ':']).next().unwrap_or_default();
     let hostname = if host.contains('.') && !host.starts_with("127.") { host.into() } else { format!("gate.{domain}") };
@@ -215,13 +222,7 @@ own-domains = [{domain}]
 hostname    = {hostname}
 data-dir    = {data}
 
-[smtp]
-listen = [{listen}]
-
-[[smtp.peer]]                         # who may hand in mail: this machine's mail server
-networks      = ["127.0.0.0/8", "::1/128"]
-answer-within = "90 s"                # 540 s for a plain relay; Postfix's proxy filter waits 100 s
-
+{door}
 [next-hop]                            # the mail server that carries mail on
 address = {next_hop}
 tls     = "opportunistic"             # none | opportunistic | required | implicit (port 465)
@@ -246,12 +247,32 @@ key-file = "store.key"                # held messages cannot be opened without i
         domain = quoted(domain),
         hostname = quoted(&hostname),
         data = quoted(data),
-        listen = quoted(&listen.to_string()),
+        door = door_text(door),
         next_hop = quoted(next_hop),
         console_url = quoted(console_url),
         from = quoted(&format!("outgate@{domain}")),
         reviewer = quoted(reviewer.as_str()),
     )
+}
+
+fn door_text(door: &Door) -> String {
+    match door {
+        Door::Smtp(listen) => format!(
+            r#"[smtp]
+listen = ["{listen}"]
+
+[[smtp.peer]]                         # who may hand in mail: this machine's mail server
+networks      = ["127.0.0.0/8", "::1/128"]
+answer-within = "90 s"                # 540 s for a plain relay; Postfix's proxy filter waits 100 s
+"#
+        ),
+        Door::Milter => format!(
+            r#"[milter]                              # this machine's mail server asks here about each message
+listen = ["{}"]             # or a socket: "unix:/run/outgate/milter.sock"
+"#,
+            super::milter::DEFAULT_LISTEN
+        ),
+    }
 }
 
 #[cfg(test)]
@@ -269,6 +290,16 @@ mod tests {
             console_url: Some("https://desk.ours.example/".into()),
             next_hop: None,
         }
+    }
+
+    #[test]
+    fn the_milter_is_a_door_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options { door: Some("milter".into()), ..options() };
+        init(folder.path(), &Answers::gather(&options, NOBODY).unwrap()).unwrap();
+        let settings = crate::config::load(&folder.path().join("outgate.toml")).unwrap().settings;
+        assert!(settings.smtp.is_none());
+        assert_eq!(settings.milter.unwrap().listen[0].to_string(), super::super::milter::DEFAULT_LISTEN);
     }
 
     #[test]
@@ -325,7 +356,7 @@ mod tests {
         let mut typed = io::Cursor::new("ours.example\n\ndpo@ours.example\n\n");
         let answers = Answers::gather(&Options::default(), Some((&mut typed, &mut said))).unwrap();
         assert_eq!(answers.console_url, "https://gate.ours.example:8443");
-        assert_eq!(answers.listen, "127.0.0.1:10035".parse().unwrap());
+        assert_eq!(answers.door, Door::Smtp("127.0.0.1:10035".parse().unwrap()));
         let said = String::from_utf8(said).unwrap();
         assert!(
             said.starts_with("Your organisation's mail domain: The door by which mail comes in [smtp]: "),
@@ -339,7 +370,6 @@ mod tests {
     fn a_wrong_answer_says_what_is_allowed() {
         for (change, expected) in [
             (Options { domain: Some("a b".into()), ..options() }, "--domain: not a domain"),
-            (Options { door: Some("milter".into()), ..options() }, "--door: the milter door is not built yet"),
             (Options { door: Some("0.0.0.0:25".into()), ..options() }, "--door: others reach this address"),
             (Options { reviewer: Some("dpo".into()), ..options() }, "--reviewer: not a mailbox"),
             (Options { console_url: Some("http://x.example".into()), ..options() }, "--console-url: people's sessions"),

@@ -219,9 +219,11 @@ fn not_our_authors(settings: &Settings, ruleset: &Ruleset) -> Option<String> {
 
 /// Settings that a running service holds on to.
 fn needs_restart(now: &Settings, next: &Settings) -> Option<String> {
-    let listens = |settings: &Settings| settings.smtp.as_ref().map(|smtp| (smtp.listen.clone(), smtp.peers.clone()));
+    let listens =
+        |settings: &Settings| settings.smtp.as_ref().map(|smtp| [smtp.listen.clone(), smtp.listen_tls.clone()]);
     let changed = [
-        ("[smtp]", listens(now) != listens(next)),
+        ("[milter]", now.milter != next.milter),
+        ("[smtp] listen", listens(now) != listens(next)),
         ("hostname", now.hostname != next.hostname),
         ("data-dir", now.data_dir != next.data_dir),
         ("key-file", now.store.key_file != next.store.key_file),

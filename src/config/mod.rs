@@ -9,10 +9,13 @@ mod folders;
 pub mod init;
 pub mod key_file;
 mod load;
+mod milter;
+mod named_files;
 mod next_hop;
 mod notices;
 mod report;
 mod settings;
+mod smtp;
 mod written;
 
 pub use load::{Loaded, load, load_unproven};

@@ -4,26 +4,17 @@
 //! others can read, one that would leave in clear, a file that turns out useless only when mail waits.
 
 use super::{
+    named_files::{self, Secrecy},
     settings::NextHop,
     written::{domain, host_and_port, path},
 };
 use crate::{
-    delivery::relay::{ClientCertificate, Domains, Relay, RelaySettings, RouteSettings, SettingsError, TlsMode},
+    delivery::relay::{Domains, Relay, RelaySettings, RouteSettings, SettingsError, TlsMode},
     diagnostic::{Diagnostic, Diagnostics, Located, Source, Table},
-    intake::Credentials,
+    intake::{Credentials, OwnCertificate},
     sensitive::Sensitive,
 };
-use std::{
-    fs::{File, OpenOptions},
-    io::Read,
-    ops::Range,
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
-    path::Path,
-    sync::Arc,
-};
-
-/// More than any chain of certificates or password.
-const LARGEST_FILE: u64 = 1 << 20;
+use std::{ops::Range, path::Path, sync::Arc};
 
 const TLS: [(&str, TlsMode); 4] = [
     ("none", TlsMode::None),
@@ -140,7 +131,7 @@ impl Check<'_> {
         let certificate = match (&route.certificate, &route.key) {
             (Some(chain), Some(key)) => {
                 let (chain, key) = (self.file(chain, Secrecy::None), self.file(key, Secrecy::Group));
-                chain.zip(key).map(|(chain, key)| ClientCertificate { chain, key: Sensitive::new(key) })
+                chain.zip(key).map(|(chain, key)| OwnCertificate { chain, key: Sensitive::new(key) })
             }
             _ => None,
         };
@@ -228,51 +219,8 @@ impl Check<'_> {
     }
 
     fn file(&mut self, named: &Located<String>, secrecy: Secrecy) -> Option<Arc<[u8]>> {
-        let path = self.folder.join(&named.value);
-        match read_file(&path, secrecy) {
-            Ok(bytes) => Some(bytes),
-            Err(why) => {
-                let message = format!("{}: {why}", path.display());
-                self.diagnostics.push(Diagnostic::new(self.source, named.at.clone(), message));
-                None
-            }
-        }
+        named_files::read(self.source, self.folder, named, secrecy, self.diagnostics)
     }
-}
-
-/// Who but the owner may read a file.
-#[derive(Clone, Copy)]
-enum Secrecy {
-    None,
-    /// Its group may: several services of a machine share a key.
-    Group,
-    Owner,
-}
-
-fn read_file(path: &Path, secrecy: Secrecy) -> Result<Arc<[u8]>, String> {
-    // Not blocking: a named pipe in its place must not hang the start.
-    let nonblocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).expect("a flag of open(2) fits its argument");
-    let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path);
-    let file: File = file.map_err(|error| error.to_string())?;
-    let metadata = file.metadata().map_err(|error| error.to_string())?;
-    if !metadata.is_file() {
-        return Err("not a file".into());
-    }
-    let mode = metadata.mode() & 0o7777;
-    let (others, allowed) = match secrecy {
-        Secrecy::None => (0, ""),
-        Secrecy::Group => (0o037, "0640, 0600 or 0400"),
-        Secrecy::Owner => (0o077, "0600 or 0400"),
-    };
-    if mode & others != 0 {
-        return Err(format!("others can read or change it (mode {mode:04o}); allowed: {allowed}"));
-    }
-    let mut bytes = Vec::new();
-    file.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    if bytes.len() as u64 > LARGEST_FILE {
-        return Err("larger than 1 MiB".into());
-    }
-    Ok(bytes.into())
 }
 
 fn is_local(host: &str) -> bool {

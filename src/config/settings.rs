@@ -2,7 +2,11 @@
 
 use crate::{
     delivery::relay::RouteSettings,
-    intake::smtp::Peer,
+    intake::{
+        Network,
+        milter::Listen,
+        smtp::{Peer, TlsSettings},
+    },
     mail::Address,
     policy::{MaySendAs, Mode},
 };
@@ -45,13 +49,21 @@ pub struct Settings {
 #[derive(Clone, Debug)]
 pub struct SmtpDoor {
     pub listen: Vec<SocketAddr>,
+    /// Where TLS begins with the first byte.
+    pub listen_tls: Vec<SocketAddr>,
+    /// Certificates and keys as they were when read.
+    pub tls: Option<TlsSettings>,
     /// Who may hand in mail without AUTH.
     pub peers: Vec<Peer>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct MilterDoor {
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<Listen>,
+    /// Who may speak to us over TCP.
+    pub networks: Vec<Network>,
+    /// Of a socket in the file system.
+    pub socket_mode: u32,
 }
 
 #[derive(Clone, Debug, PartialEq)]

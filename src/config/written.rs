@@ -1,16 +1,15 @@
 //! The settings as written: what stands in `outgate.toml`, key by key, each with its place. Nothing is filled in here,
 //! and whether the values go together is for `check` to say.
 
-use super::next_hop;
+use super::{milter, next_hop, smtp};
 use crate::{
     diagnostic::{self, Diagnostic, Diagnostics, Located, Source, Table},
-    intake::{Network, smtp::Senders},
-    mail::{Address, wire::LineEndings},
+    mail::Address,
     policy::{Mode, Who},
 };
-use std::{net::SocketAddr, ops::Range, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
-const LISTEN: &str = "an address with its port, such as 127.0.0.1:10035 or [::1]:10035";
+pub(super) const LISTEN: &str = "an address with its port, such as 127.0.0.1:10035 or [::1]:10035";
 const DOMAIN: &str = "a domain, such as ours.example";
 const ADDRESS: &str = "an address, such as office@ours.example";
 
@@ -28,8 +27,8 @@ pub(super) struct Written {
     pub mode: Option<Located<Mode>>,
     pub hostname: Option<Located<String>>,
     pub data_dir: Option<Located<String>>,
-    pub smtp: Option<SmtpDoor>,
-    pub milter: Option<MilterDoor>,
+    pub smtp: Option<smtp::Written>,
+    pub milter: Option<milter::Written>,
     pub next_hop: Option<next_hop::Written>,
     pub console: Console,
     pub notices_from: Option<Located<Address>>,
@@ -38,31 +37,6 @@ pub(super) struct Written {
     pub metrics_listen: Option<Located<SocketAddr>>,
     pub archive: Option<Archive>,
     pub store: Store,
-}
-
-#[derive(Debug)]
-pub(super) struct SmtpDoor {
-    pub at: Range<usize>,
-    pub listen: Vec<Located<SocketAddr>>,
-    /// Keys of things that are not built yet, where they ask for something.
-    pub unbuilt: Vec<Located<&'static str>>,
-    pub peers: Vec<Peer>,
-}
-
-#[derive(Debug)]
-pub(super) struct Peer {
-    pub networks: Vec<Located<Network>>,
-    pub answer_within: Option<Located<Duration>>,
-    pub senders: Option<Located<Senders>>,
-    pub line_endings: Option<Located<LineEndings>>,
-    pub tenant: Option<Located<String>>,
-    pub unbuilt: Vec<Located<&'static str>>,
-}
-
-#[derive(Debug)]
-pub(super) struct MilterDoor {
-    pub at: Range<usize>,
-    pub listen: Vec<Located<SocketAddr>>,
 }
 
 #[derive(Debug, Default)]
@@ -91,8 +65,8 @@ pub(super) fn read(source: &Source, diagnostics: &mut Diagnostics) -> Option<Wri
             mode: table.choice("mode", &[("enforce", Mode::Enforce), ("watch", Mode::Watch)]),
             hostname: table.parsed("hostname", "a host's full name, such as gate.example.org", domain),
             data_dir: path(table, "data-dir"),
-            smtp: section(table, "smtp", smtp),
-            milter: section(table, "milter", |milter| MilterDoor { at: milter.at(), listen: listen(milter) }),
+            smtp: section(table, "smtp", smtp::read),
+            milter: section(table, "milter", milter::read),
             next_hop: next_hop::read(table),
             console: section(table, "console", console).unwrap_or_default(),
             notices_from: section(table, "notices", |notices| notices.parsed("from", ADDRESS, Address::parse))
@@ -123,47 +97,6 @@ fn policies(table: &Table<'_>) -> Vec<Located<String>> {
         table.mistake_at(policy.at.clone(), "`policy` has an empty name");
     }
     policies.into_iter().filter(|policy| !policy.value.trim().is_empty()).collect()
-}
-
-fn smtp(table: &Table<'_>) -> SmtpDoor {
-    SmtpDoor {
-        at: table.at(),
-        listen: listen(table),
-        unbuilt: ["certificate-file", "key-file"].into_iter().filter_map(|key| asked_text(table, key)).collect(),
-        peers: table.tables("peer").iter().map(peer).collect(),
-    }
-}
-
-fn peer(table: &Table<'_>) -> Peer {
-    let networks = match table.required("networks") {
-        None => Vec::new(),
-        Some(value) => {
-            let elements = value.elements();
-            if elements.is_empty() {
-                value.mistake("`networks` admits nobody");
-            }
-            let allowed = "an address or a block of addresses, such as 192.0.2.1 or 192.0.2.0/24";
-            elements.iter().filter_map(|element| element.parsed(allowed, str::parse::<Network>)).collect()
-        }
-    };
-    let tenant = table.text("tenant");
-    let mut unbuilt: Vec<_> = asked_text(table, "certificate-name").into_iter().collect();
-    for key in ["xclient", "login-in-received"] {
-        let asked = table.value(key).and_then(|value| value.flag()).filter(|flag| flag.value);
-        unbuilt.extend(asked.map(|flag| Located::new(key, flag.at)));
-    }
-    let senders = [("any", Senders::Any), ("own-domains", Senders::OwnDomains)];
-    let line_endings = [("strict", LineEndings::Strict), ("normalise", LineEndings::Normalise)];
-    let peer = Peer {
-        networks,
-        answer_within: table.duration("answer-within"),
-        senders: table.choice("senders", &senders),
-        line_endings: table.choice("line-endings", &line_endings),
-        tenant,
-        unbuilt,
-    };
-    table.finish();
-    peer
 }
 
 fn console(table: &Table<'_>) -> Console {
@@ -211,8 +144,8 @@ fn store(table: &Table<'_>) -> Store {
     }
 }
 
-fn listen(table: &Table<'_>) -> Vec<Located<SocketAddr>> {
-    table.parsed_list("listen", LISTEN, socket)
+pub(super) fn sockets(table: &Table<'_>, key: &str) -> Vec<Located<SocketAddr>> {
+    table.parsed_list(key, LISTEN, socket)
 }
 
 fn asked_text(table: &Table<'_>, key: &'static str) -> Option<Located<&'static str>> {

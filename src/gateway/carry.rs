@@ -26,6 +26,9 @@ use tokio::time::Instant;
 /// Notices of holds to one sender in an hour; what is above it housekeeping joins into one.
 pub(super) const TOLD_AN_HOUR: u64 = 5;
 
+/// What mail counts as that was neither judged nor changed.
+const PASSED: &str = "passed";
+
 impl Gateway {
     /// A retry of what was answered before, while that answer may not have been heard.
     pub(super) async fn answered_before(&self, submission: &Submission, answer_by: Instant) -> Option<Answer> {
@@ -76,7 +79,7 @@ impl Gateway {
         answer_by: Instant,
     ) -> Answer {
         let events = vec![self.received(&submission, true)];
-        self.send(submission, onward, None, events, "passed", answer_by).await
+        self.send(submission, onward, None, events, PASSED, answer_by).await
     }
 
     /// Relays, edited or as it came.
@@ -125,8 +128,9 @@ impl Gateway {
 
     /// The record, then the server in front carries it on. It has not sent anything yet: without a record it tries again.
     async fn pass_on(&self, submission: Submission, applied: Option<Applied>, handed: HandedOn) -> Answer {
+        let judged = handed.counted != PASSED;
         match self.store.commit(handed.unanswered()).await {
-            Ok(()) => Answer::PassOn { applied },
+            Ok(()) => Answer::PassOn { judged, applied },
             Err(_) => self.try_later(&submission, "the store does not answer"),
         }
     }

@@ -13,7 +13,7 @@ use crate::{
     },
     diagnostic::{Diagnostic, Diagnostics},
     intake::{
-        Seals,
+        Seals, milter,
         smtp::{self, Door},
     },
     keys::Keys,
@@ -37,9 +37,12 @@ const DRAIN: Duration = Duration::from_secs(30);
 /// A running gateway.
 pub struct House {
     gateway: Arc<Gateway>,
+    door: Arc<Door<Gateway>>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
     smtp: Vec<SocketAddr>,
+    smtp_tls: Vec<SocketAddr>,
+    milter: Vec<SocketAddr>,
 }
 
 /// Why the service does not start, for the person who starts it.
@@ -57,9 +60,6 @@ impl House {
     /// Opens the store, then the doors. Needs a runtime.
     pub async fn open(loaded: Loaded, keys: &Keys, supervisor: &Supervisor) -> Result<Self, NotStarted> {
         let settings = loaded.settings.clone();
-        if settings.milter.is_some() && settings.smtp.is_none() {
-            return Err(NotStarted::because("the milter door is not built yet; configure [smtp]"));
-        }
         let door_settings = door(&settings, loaded.own_domains());
         if let Some(risk) = door_settings.relay_risk() {
             return Err(NotStarted::because(risk));
@@ -69,13 +69,17 @@ impl House {
         let relay = Relay::new(relay(&settings)).map_err(NotStarted::because)?;
         relay.warm_up();
         let notices = notices(&settings, loaded.own_domains()).map_err(NotStarted)?;
-        let mut listeners = Vec::new();
-        for address in &door_settings.listen {
-            let bound = supervisor.tcp(*address, || smtp::bind(*address).and_then(TcpListener::into_std));
-            let listener = bound.and_then(TcpListener::from_std);
-            listeners.push(listener.map_err(|error| NotStarted(format!("cannot listen on {address}: {error}")))?);
+        let (clear, under_tls) =
+            (listeners(supervisor, &door_settings.listen)?, listeners(supervisor, &door_settings.listen_tls)?);
+        let bound = |listeners: &[TcpListener]| listeners.iter().filter_map(|one| one.local_addr().ok()).collect();
+        let (smtp, smtp_tls) = (bound(&clear), bound(&under_tls));
+        let milter_settings = milter(&settings);
+        let mut milters = Vec::new();
+        for listen in &milter_settings.listen {
+            let bound = milter::bind(listen, milter_settings.socket_mode).await;
+            milters.push(bound.map_err(|error| NotStarted(format!("[milter] cannot listen on {listen}: {error}")))?);
         }
-        let bound = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let milter_bound = milters.iter().filter_map(milter::Bound::address).collect();
         let ruleset = loaded.ruleset.digest().clone();
         let gateway = Arc::new(Gateway {
             loaded: ArcSwap::from_pointee(loaded),
@@ -92,20 +96,32 @@ impl House {
         store.append(started.map(event).into()).await.map_err(NotStarted::because)?;
 
         let (stop, stopped) = watch::channel(false);
-        let door = Door::new(door_settings, gateway.clone(), keys);
+        let door = Door::new(door_settings, gateway.clone(), keys).map_err(NotStarted::because)?;
+        let milter_door = milter::Door::new(milter_settings, gateway.clone(), keys);
         let reporter = Reporter { from: notices.from.clone(), hostname: settings.hostname.clone() };
         let outbox = Outbox::new(store, relay, Seals::new(keys), reporter, gateway.outbox.clone());
         let tasks = vec![
-            tokio::spawn(door.serve(listeners, stopped.clone())),
+            tokio::spawn(door.clone().serve(clear, under_tls, stopped.clone())),
+            tokio::spawn(milter_door.serve(milters, stopped.clone())),
             tokio::spawn(outbox.run(stopped.clone())),
             tokio::spawn(super::housekeeping::run(gateway.clone(), stopped)),
         ];
-        Ok(Self { gateway, stop, tasks, smtp: bound })
+        Ok(Self { gateway, door, stop, tasks, smtp, smtp_tls, milter: milter_bound })
     }
 
     /// Where the SMTP door listens.
     pub fn smtp_addresses(&self) -> &[SocketAddr] {
         &self.smtp
+    }
+
+    /// Where it listens for TLS from the first byte.
+    pub fn smtp_tls_addresses(&self) -> &[SocketAddr] {
+        &self.smtp_tls
+    }
+
+    /// Where the milter door listens over TCP.
+    pub fn milter_addresses(&self) -> &[SocketAddr] {
+        &self.milter
     }
 
     pub fn gateway(&self) -> &Arc<Gateway> {
@@ -123,8 +139,11 @@ impl House {
         for remark in &loaded.remarks {
             tracing::warn!("{remark}");
         }
+        let file = loaded.settings.file.display().to_string();
+        let fault = |error: &dyn std::fmt::Display| Diagnostic::of_file(file.clone(), error.to_string());
         let relayed = self.gateway.relay.reload(loaded.settings.next_hop.routes.clone());
-        relayed.map_err(|error| Diagnostic::of_file(loaded.settings.file.display().to_string(), error.to_string()))?;
+        relayed.map_err(|error| fault(&error))?;
+        self.door.renew(door(&loaded.settings, loaded.own_domains())).map_err(|error| fault(&error))?;
         let ruleset = loaded.ruleset.digest().clone();
         self.gateway.loaded.store(Arc::new(loaded));
         let what = What::Activated { ruleset };
@@ -152,11 +171,33 @@ impl House {
 }
 
 fn door(settings: &Settings, own_domains: &[String]) -> smtp::Settings {
-    let listen = settings.smtp.as_ref().map_or(Vec::new(), |door| door.listen.clone());
-    let mut checked = smtp::Settings::new(listen, settings.hostname.clone());
-    checked.own_domains = own_domains.to_vec();
-    checked.peers = settings.smtp.as_ref().map_or(Vec::new(), |door| door.peers.clone());
-    checked
+    let mut door = smtp::Settings::new(Vec::new(), settings.hostname.clone());
+    door.own_domains = own_domains.to_vec();
+    if let Some(smtp) = &settings.smtp {
+        (door.listen, door.listen_tls) = (smtp.listen.clone(), smtp.listen_tls.clone());
+        (door.peers, door.tls) = (smtp.peers.clone(), smtp.tls.clone());
+    }
+    door
+}
+
+fn listeners(supervisor: &Supervisor, addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, NotStarted> {
+    let bind = |address: &SocketAddr| {
+        let bound = supervisor.tcp(*address, || smtp::bind(*address).and_then(TcpListener::into_std));
+        let listener = bound.and_then(TcpListener::from_std);
+        listener.map_err(|error| NotStarted(format!("cannot listen on {address}: {error}")))
+    };
+    addresses.iter().map(bind).collect()
+}
+
+fn milter(settings: &Settings) -> milter::Settings {
+    let door = settings.milter.as_ref();
+    milter::Settings {
+        listen: door.map_or(Vec::new(), |door| door.listen.clone()),
+        socket_mode: door.map_or(0o660, |door| door.socket_mode),
+        networks: door.map_or(Vec::new(), |door| door.networks.clone()),
+        hostname: settings.hostname.clone(),
+        limits: milter::Limits::default(),
+    }
 }
 
 fn relay(settings: &Settings) -> RelaySettings {

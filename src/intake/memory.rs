@@ -1,5 +1,6 @@
 //! One budget for the memory of all messages on their way through the door.
 
+use super::unfit::Unfit;
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
@@ -69,6 +70,35 @@ impl Drop for Reservation {
     fn drop(&mut self) {
         self.release();
     }
+}
+
+/// Room in which a message that is not taken is read and thrown away: the largest read, and what it can become.
+pub(in crate::intake) const THROWN_AWAY: usize = 128 << 10;
+
+/// Room below which growing means doubling.
+const DOUBLES: usize = 256 << 10;
+
+/// Makes room for `coming` bytes more: nothing grows that is not reserved.
+pub(in crate::intake) fn make_room(
+    content: &mut Vec<u8>,
+    coming: usize,
+    most: u64,
+    reservation: &mut Reservation,
+) -> Result<(), Unfit> {
+    let needed = content.len() + coming;
+    if needed <= content.capacity() {
+        return Ok(());
+    }
+    // Never much more than the largest message.
+    let largest = most as usize + THROWN_AWAY;
+    // A small message doubles its room; a large one would keep too much that it never fills, and moves cheaply.
+    let grown = if content.capacity() < DOUBLES { 2 * content.capacity() } else { content.capacity() / 4 * 5 };
+    let room = needed.max(grown).max(reservation.bytes() as usize).min(largest.max(needed));
+    if !reservation.grow_to(room as u64) {
+        return Err(Unfit::NoMemory);
+    }
+    content.reserve_exact(room - content.len());
+    Ok(())
 }
 
 #[cfg(test)]

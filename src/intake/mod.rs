@@ -4,13 +4,19 @@
 //! storing, or a 250 that nobody stands behind.
 
 mod memory;
+pub mod milter;
 mod network;
 mod passage;
 pub mod smtp;
+mod stream;
+pub mod tls;
 mod trace;
+mod unfit;
 
 pub use memory::{Budget, Reservation};
 pub use network::{Network, NetworkError};
+pub use stream::Stream;
+pub use tls::OwnCertificate;
 pub use trace::{PASS, Pass, Seals, Trace, leading_trace};
 
 use crate::{
@@ -55,8 +61,8 @@ pub struct RetryKey(pub [u8; 32]);
 /// What a door is told to do.
 #[derive(Debug)]
 pub enum Answer {
-    /// Milter door: accept, with these changes.
-    PassOn { applied: Option<Applied> },
+    /// Milter door: accept, with these changes. A message that was not judged gets none, not even our trace.
+    PassOn { judged: bool, applied: Option<Applied> },
     /// SMTP door: the next hop's own final reply, class kept.
     Relayed(Reply),
     /// We stand for it: 250.

@@ -123,20 +123,19 @@ impl<C: Corridor> Passage<C> {
         })
     }
 
-    /// The corridor's answer. A walk that is late is not cut off, since the next hop may already have the message: it goes
+    /// The corridor's answer, with the memory that the message has reserved. A walk that is late is not cut off, since the next hop may already have the message: it goes
     /// on without us, and the client's next try finds its outcome.
     pub async fn walk(
         &self,
         submission: Submission,
         onward: Onward<Upstream<C>>,
         reservation: Reservation,
-    ) -> Result<Answer, Stopped> {
+    ) -> Result<(Answer, Reservation), Stopped> {
         let (id, key, within) = (submission.id, submission.retry_key, submission.answer_within);
         let corridor = Arc::clone(&self.corridor);
         let mut walking = Box::pin(caught(async move {
             let answer = corridor.walk(submission, onward).await;
-            drop(reservation);
-            answer
+            (answer, reservation)
         }));
         match timeout(within + self.answer_margin, walking.as_mut()).await {
             Ok(Ok(answer)) => Ok(answer),

@@ -3,7 +3,7 @@
 
 use crate::{
     keys::{KeyedHash, Keys, Purpose},
-    mail::{Origin, SubmissionId},
+    mail::{Certainty, Origin, SubmissionId},
 };
 use memchr::memchr;
 use std::{net::IpAddr, ops::Range};
@@ -38,11 +38,7 @@ impl Seals {
         utf8: bool,
         at: OffsetDateTime,
     ) -> String {
-        let with = match (utf8, origin.esmtp) {
-            (true, _) => "UTF8SMTP", // RFC 6531 4.3
-            (false, true) => "ESMTP",
-            (false, false) => "SMTP",
-        };
+        let with = with(origin, utf8);
         let client = match origin.address.to_canonical() {
             IpAddr::V4(address) => format!("[{address}]"),
             IpAddr::V6(address) => format!("[IPv6:{address}]"),
@@ -118,6 +114,19 @@ impl Seals {
     }
 }
 
+/// The protocol by which a message came (RFC 3848; RFC 6531 4.3 for UTF-8).
+fn with(origin: &Origin, utf8: bool) -> String {
+    let with = match (utf8, origin.esmtp) {
+        (true, _) => "UTF8SMTP",
+        (false, true) => "ESMTP",
+        // Without extensions there is neither STARTTLS nor AUTH to speak of.
+        (false, false) => return "SMTP".into(),
+    };
+    let logged_in = origin.user.as_ref().is_some_and(|user| user.certainty == Certainty::Authenticated);
+    let tls = if origin.tls.is_some() { "S" } else { "" };
+    format!("{with}{tls}{}", if logged_in { "A" } else { "" })
+}
+
 /// What the header of a message says of its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trace {
@@ -154,7 +163,7 @@ pub fn leading_trace(message: &[u8]) -> usize {
 }
 
 /// The header's fields, folded lines included (RFC 5322 2.2), up to the first line that is none.
-fn fields(message: &[u8]) -> impl Iterator<Item = Range<usize>> {
+pub(in crate::intake) fn fields(message: &[u8]) -> impl Iterator<Item = Range<usize>> {
     let mut at = 0;
     std::iter::from_fn(move || {
         let start = at;
@@ -175,7 +184,7 @@ fn line_end(message: &[u8], from: usize) -> usize {
     memchr(b'\n', &message[from..]).map_or(message.len(), |offset| from + offset + 1)
 }
 
-fn is_named(field: &[u8], name: &str) -> bool {
+pub(in crate::intake) fn is_named(field: &[u8], name: &str) -> bool {
     let colon = memchr(b':', field).unwrap_or(field.len());
     field[..colon].trim_ascii_end().eq_ignore_ascii_case(name.as_bytes())
 }
@@ -198,7 +207,7 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mail::Door;
+    use crate::mail::{Door, User};
     use std::time::Duration;
 
     const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
@@ -227,6 +236,24 @@ mod tests {
             "Received: from client.example ([192.0.2.1])\r\n\tby gate.example with ESMTP id \
              01935f7e-8f00-7000-8000-000000000001\r\n\t(outgate MARK); Thu, 01 Jan 1970 00:00:00 +0000\r\n"
         );
+    }
+
+    #[test]
+    fn the_protocol_says_whether_it_was_encrypted_and_whose_it_was() {
+        let tls = Some("TLSv1.3 with cipher X".to_string());
+        let user = |certainty| Some(User { name: "ann".to_string().into(), certainty });
+        for (esmtp, tls, user, utf8, expected) in [
+            (false, None, None, false, "SMTP"),
+            (true, None, None, false, "ESMTP"),
+            (true, tls.clone(), None, false, "ESMTPS"),
+            (true, tls.clone(), user(Certainty::Authenticated), false, "ESMTPSA"),
+            (true, None, user(Certainty::Authenticated), false, "ESMTPA"),
+            (true, tls.clone(), user(Certainty::Attested), false, "ESMTPS"),
+            (true, None, None, true, "UTF8SMTP"),
+            (true, tls, user(Certainty::Authenticated), true, "UTF8SMTPSA"),
+        ] {
+            assert_eq!(with(&Origin { esmtp, tls, user, ..origin() }, utf8), expected);
+        }
     }
 
     #[test]

@@ -71,11 +71,16 @@ pub fn is_incoming(submission: &Submission, ruleset: &Ruleset) -> bool {
         && (is_delivery_report(envelope, message) || !message.mailboxes("From").iter().any(|author| house.owns(author)))
 }
 
-/// RFC 3464 2: from the null sender, multipart/report of a delivery status.
+/// From the null sender, multipart/report of a delivery status (RFC 3464 2), or another multipart with such a status among its
+/// own parts: OpenSMTPD writes multipart/mixed.
 fn is_delivery_report(envelope: &Envelope, message: &Message) -> bool {
     let kind = &message.root().content_type;
     let of_status = kind.parameter("report-type").is_some_and(|what| what.eq_ignore_ascii_case("delivery-status"));
-    envelope.sender.is_null() && kind.is("multipart", "report") && of_status
+    let has_status = || {
+        let mut own = message.parts().iter().filter(|part| part.depth == 1 && !part.enclosed);
+        own.any(|part| part.content_type.is("message", "delivery-status"))
+    };
+    envelope.sender.is_null() && (kind.is("multipart", "report") && of_status || has_status())
 }
 
 fn ground(active: &ActiveRule, mode: Mode, seen: &Seen<'_>) -> Ground {

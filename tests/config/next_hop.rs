@@ -137,9 +137,11 @@ fn the_snippets_of_the_how_to_are_good() {
         let text = fs::read_to_string(home.path().join(from)).expect("a file");
         write(home.path(), to, &text, mode);
     }
+    let names = ["local", "smarthost", "failover", "partner", "microsoft-365", "google"];
     let snippets: Vec<&str> = document.split("<!-- snippet: ").skip(1).collect();
-    assert_eq!(snippets.len(), 6);
-    for snippet in snippets {
+    assert_eq!(snippets.len(), names.len());
+    for (snippet, name) in snippets.iter().zip(names) {
+        assert!(snippet.starts_with(&format!("{name} -->")), "{name}: {snippet}");
         let (_, text) = snippet.split_once("```toml\n[next-hop]\n").expect("a snippet of [next-hop]");
         let (text, _) = text.split_once("```").expect("its end");
         read(home.path(), text).unwrap_or_else(|mistakes| panic!("{text}\n{mistakes}"));

@@ -115,7 +115,7 @@ impl Corridor for Shared {
                 tokio::time::sleep(Duration::from_millis(300)).await;
                 Answer::Taken
             }
-            "milter" => Answer::PassOn { applied: None },
+            "milter" => Answer::PassOn { judged: true, applied: None },
             "hop-down" => Answer::Relayed(Reply::new(421, (4, 3, 2), "Going down")),
             "hop-refuses" => Answer::Relayed(Reply::new(554, (5, 6, 0), "Not this one")),
             "hop-asks" => Answer::Relayed(Reply::plain(354, "Go on")),

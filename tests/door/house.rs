@@ -2,7 +2,10 @@
 
 use crate::corridor::{Fake, Shared};
 use outgate::{
-    intake::smtp::{Door, Peer, Settings, bind},
+    intake::{
+        Stream,
+        smtp::{Door, Peer, Settings, bind},
+    },
     keys::Keys,
 };
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -12,6 +15,10 @@ use tokio::{
     sync::watch,
     task::JoinHandle,
     time::timeout,
+};
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{ClientConfig, pki_types::ServerName},
 };
 
 pub const KEY: [u8; 32] = [9; 32];
@@ -23,6 +30,8 @@ pub struct House {
     pub fake: Arc<Fake>,
     pub door: Arc<Door<Shared>>,
     pub address: SocketAddr,
+    /// Where TLS begins with the first byte.
+    pub tls_address: SocketAddr,
     pub stop: watch::Sender<bool>,
     pub serving: JoinHandle<()>,
 }
@@ -37,18 +46,39 @@ pub fn settings() -> Settings {
 impl House {
     pub async fn open(settings: Settings) -> Self {
         let fake = Fake::new();
-        let door = Door::new(settings, Arc::new(Shared(Arc::clone(&fake))), &Keys::new(&KEY));
+        let door = Door::new(settings, Arc::new(Shared(Arc::clone(&fake))), &Keys::new(&KEY)).unwrap();
         let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
+        let under_tls = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let tls_address = under_tls.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
-        let serving = tokio::spawn(Arc::clone(&door).serve(vec![listener], stopped));
-        Self { fake, door, address, stop, serving }
+        let serving = tokio::spawn(Arc::clone(&door).serve(vec![listener], vec![under_tls], stopped));
+        Self { fake, door, address, tls_address, stop, serving }
     }
 
     pub async fn client(&self) -> Client {
         let stream = TcpStream::connect(self.address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        Client { stream, input: Vec::new() }
+        Client { stream: Stream::Clear(stream), input: Vec::new() }
+    }
+
+    /// A client that began with TLS.
+    pub async fn tls_client(&self, config: &Arc<ClientConfig>) -> Client {
+        let stream = TcpStream::connect(self.tls_address).await.unwrap();
+        let mut client = Client { stream: Stream::Clear(stream), input: Vec::new() };
+        client.secure(config).await.unwrap();
+        client
+    }
+
+    /// A client that has said EHLO under TLS.
+    pub async fn secured(&self, config: &Arc<ClientConfig>) -> Client {
+        let mut client = self.greeted().await;
+        client.say("STARTTLS\r\n").await;
+        client.expect("220").await;
+        client.secure(config).await.unwrap();
+        client.say("EHLO client.example\r\n").await;
+        client.expect("250").await;
+        client
     }
 
     /// A client that has said EHLO.
@@ -78,13 +108,29 @@ impl House {
 }
 
 pub struct Client {
-    stream: TcpStream,
+    stream: Stream,
     input: Vec<u8>,
 }
 
 impl Client {
     pub async fn say(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).await.unwrap();
+        self.stream.flush().await.unwrap();
+    }
+
+    /// Shakes hands, whoever the door is.
+    pub async fn secure(&mut self, config: &Arc<ClientConfig>) -> std::io::Result<()> {
+        let Stream::Clear(stream) = std::mem::replace(&mut self.stream, Stream::Ended) else { panic!("not in clear") };
+        let name = ServerName::try_from("gate.example").unwrap();
+        let stream = TlsConnector::from(Arc::clone(config)).connect(name, stream).await?;
+        self.stream = Stream::Tls(Box::new(stream.into()));
+        Ok(())
+    }
+
+    /// The certificate that the door has shown.
+    pub fn shown(&self) -> Vec<u8> {
+        let Stream::Tls(stream) = &self.stream else { panic!("no TLS") };
+        stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
     }
 
     /// The next line without CR LF; none when the door has closed.

@@ -165,6 +165,9 @@ fn incoming_mail_is_what_comes_from_strangers_to_us_alone() {
     let stranger = "From: someone@elsewhere.example\nTo: author@ours.example\n\nHello.\n";
     let report = "From: MAILER-DAEMON@ours.example\nTo: author@ours.example\nMIME-Version: 1.0\nContent-Type: \
                   multipart/report; report-type=delivery-status; boundary=b\n\n--b\n\nFailed.\n--b--\n";
+    let mixed = "From: MAILER-DAEMON@ours.example\nTo: author@ours.example\nMIME-Version: 1.0\nContent-Type: \
+                 multipart/mixed;boundary=\"b\"\n\n--b\nContent-Type: message/delivery-status\n\nReporting-MTA: dns; ours.example\n--b--\n";
+    let quoting = mixed.replacen("message/delivery-status", "text/plain", 1);
     let we = ["author@ours.example", "colleague@sub.ours.example"];
     for (incoming, submission) in [
         (true, submission(OUT, &we, stranger)),
@@ -177,6 +180,9 @@ fn incoming_mail_is_what_comes_from_strangers_to_us_alone() {
         (false, submission("", &we, HELLO)),
         (true, submission("", &we, report)),
         (false, submission(US, &we, report)),
+        (true, submission("", &we, mixed)),
+        (false, submission("", &we, &quoting)),
+        (false, submission("", &[we[0], OUT], mixed)),
         (false, submission("", &[we[0], OUT], report)),
         (false, with_user(submission("", &we, report), Certainty::Authenticated)),
         (false, submission(OUT, &[we[0], "x@third.example"], stranger)),

@@ -6,7 +6,7 @@
 //! message to its final dot; `PART` reads some of it; `WAIT ms`; `TLS` shakes hands; `EOF` sees the client go;
 //! `NOCOMMAND` sees it go without a word of SMTP. At its end the hop closes.
 
-use outgate::delivery::relay::ClientCertificate;
+use outgate::intake::OwnCertificate;
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -67,9 +67,9 @@ impl Certified {
         Certified { pem: self.pem.clone(), made: self.made.clone(), acceptor: TlsAcceptor::from(Arc::new(config)) }
     }
 
-    pub fn shown(&self) -> ClientCertificate {
+    pub fn shown(&self) -> OwnCertificate {
         let key: Arc<[u8]> = self.made.signing_key.serialize_pem().into_bytes().into();
-        ClientCertificate { chain: self.pem.as_bytes().into(), key: key.into() }
+        OwnCertificate { chain: self.pem.as_bytes().into(), key: key.into() }
     }
 }
 

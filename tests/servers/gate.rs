@@ -1,6 +1,9 @@
 //! outgate as it is shipped: the binary, with the baseline policy, in a folder of its own.
 
-use super::group::{Group, eventually, folder, free_port, run};
+use super::{
+    group::{Group, eventually, folder, free_port, run},
+    how_to::snippet,
+};
 use serde_json::Value;
 use std::{fs, path::PathBuf, process::Command};
 
@@ -9,15 +12,6 @@ pub const NOTICE: &str = "This message may be confidential.";
 /// A text that the baseline holds, and one that it returns.
 pub const HELD: &str = "Her National Insurance number is QQ 12 34 56 C.";
 pub const RETURNED: &str = "Forward this to everyone you know. Do not break the chain, or you will have bad luck!";
-
-/// What stands in docs/how-to/postfix.md below `<!-- snippet: NAME -->`, so that the document and the tests cannot drift.
-pub fn snippet(name: &str) -> String {
-    let document = include_str!("../../docs/how-to/postfix.md");
-    let (_, behind) =
-        document.split_once(&format!("<!-- snippet: {name} -->\n```")).unwrap_or_else(|| panic!("no snippet {name}"));
-    let (_, behind) = behind.split_once('\n').unwrap();
-    behind.split_once("```").unwrap().0.to_string()
-}
 
 pub struct Gate {
     group: Option<Group>,
@@ -28,7 +22,8 @@ pub struct Gate {
 impl Gate {
     pub fn before(next_hop: u16) -> Self {
         Self::with(
-            &snippet("smarthost outgate.toml").replace("smarthost.example.net:25", &format!("127.0.0.1:{next_hop}")),
+            &snippet("postfix", "smarthost outgate.toml")
+                .replace("smarthost.example.net:25", &format!("127.0.0.1:{next_hop}")),
         )
     }
 

@@ -2,8 +2,10 @@
 
 use super::{
     client::{Client, Reply, letter},
-    gate::{Gate, HELD, NOTICE, RETURNED, snippet},
-    group::{eventually, free_port},
+    fronts::postfix_filter,
+    gate::{Gate, HELD, NOTICE, RETURNED},
+    group::eventually,
+    how_to::snippet,
     postfix::Postfix,
     sink::Sink,
 };
@@ -16,10 +18,8 @@ fn hand_in(port: u16, mark: &str, text: &str) -> Reply {
     Client::greet(port).0.hand_in(SENDER, &[RECIPIENT], &letter(mark, text))
 }
 
-/// Messages with this subject that the client got: not those that a bounce or a notice quotes.
 fn delivered(sink: &Sink, mark: &str) -> usize {
-    let head = |kept: &super::sink::Kept| kept.text().split("\r\n\r\n").next().unwrap_or_default().to_string();
-    sink.kept().iter().filter(|kept| head(kept).contains(&format!("Subject: {mark}\r\n"))).count()
+    sink.titled(mark).len()
 }
 
 /// Postfix before outgate, outgate, Postfix behind it, the world.
@@ -35,7 +35,7 @@ impl Chain {
         let world = Sink::listen();
         let behind = Postfix::relaying_to(world.port);
         let gate = Gate::before(behind.port);
-        let main = snippet("smarthost main.cf").replace("10035", &gate.port.to_string()) + main;
+        let main = snippet("postfix", "smarthost main.cf").replace("10035", &gate.port.to_string()) + main;
         Self { front: Postfix::with(&main, ""), gate, behind, world }
     }
 
@@ -137,7 +137,7 @@ fn a_bounce_from_a_host_of_ours_is_not_lost() {
 fn many_recipients_are_judged_as_one_message() {
     let world = Sink::listen();
     let gate = Gate::before(world.port);
-    let main = snippet("smarthost main.cf").replace("10035", &gate.port.to_string());
+    let main = snippet("postfix", "smarthost main.cf").replace("10035", &gate.port.to_string());
     let front = Postfix::with(&main, "");
     let recipients: Vec<String> =
         (0..120).map(|number| format!("<client{number}@elsewhere{number}.example>")).collect();
@@ -156,20 +156,9 @@ fn many_recipients_are_judged_as_one_message() {
     assert_eq!(cases[0]["category"], "approval");
 }
 
-/// One Postfix before and behind outgate. `options` belong to the listener that takes mail from clients.
-fn filtered(main: &str, options: &str) -> (Postfix, Gate, Sink) {
-    let world = Sink::listen();
-    let again = free_port();
-    let gate = Gate::with(&snippet("filter outgate.toml").replace("10036", &again.to_string()));
-    let place = |text: &str| text.replace("10035", &gate.port.to_string()).replace("10036", &again.to_string());
-    let main = place(main) + &format!("relayhost = [127.0.0.1]:{}\n", world.port);
-    let master = place(options) + &place(&snippet("content filter master.cf"));
-    (Postfix::with(&main, &master), gate, world)
-}
-
 #[test]
 fn content_filter() {
-    let (postfix, gate, world) = filtered(&snippet("content filter main.cf"), "");
+    let (postfix, gate, world) = postfix_filter(&snippet("postfix", "content filter main.cf"), "");
     for (mark, text) in [("relayed", PLAIN), ("held", HELD), ("returned", RETURNED)] {
         assert_eq!(hand_in(postfix.port, mark, text).code, 250);
     }
@@ -185,7 +174,7 @@ fn content_filter() {
 
 #[test]
 fn proxy_filter() {
-    let (postfix, mut gate, world) = filtered("", &snippet("proxy filter master.cf"));
+    let (postfix, mut gate, world) = postfix_filter("", &snippet("postfix", "proxy filter master.cf"));
     let reply = hand_in(postfix.port, "relayed", PLAIN);
     assert_eq!(reply.code, 250, "{reply:?}");
     assert!(world.expect("Subject: relayed", 30).contains(NOTICE));
@@ -217,7 +206,7 @@ fn proxy_filter() {
 #[test]
 fn taken_out_again() {
     let mut chain = Chain::smarthost("");
-    let (filtering, mut gate, world) = filtered(&snippet("content filter main.cf"), "");
+    let (filtering, mut gate, world) = postfix_filter(&snippet("postfix", "content filter main.cf"), "");
     chain.gate.kill();
     gate.kill();
     for postfix in [&chain.front, &filtering] {
@@ -226,7 +215,7 @@ fn taken_out_again() {
         assert_eq!(postfix.queued(), 1);
     }
     assert_eq!(delivered(&chain.world, "left-over") + delivered(&world, "left-over"), 0);
-    let placed = |name: &str, gate: &Gate| snippet(name).replace("10035", &gate.port.to_string());
+    let placed = |name: &str, gate: &Gate| snippet("postfix", name).replace("10035", &gate.port.to_string());
     let relayhost = format!("relayhost = [127.0.0.1]:{}\n", chain.behind.port);
     chain.front.reconfigure(&placed("smarthost main.cf", &chain.gate), &relayhost, false);
     filtering.reconfigure(&placed("content filter main.cf", &gate), "", true);

@@ -1,6 +1,6 @@
 //! Postfix in a folder of its own, with its default settings but for where things lie and what it listens to.
 
-use super::group::{Group, folder, free_port, run, server};
+use super::group::{Group, eventually, folder, free_port, run, server};
 use std::{
     fs,
     os::unix::fs::chown,
@@ -36,6 +36,7 @@ pub struct Postfix {
     group: Option<Group>,
     pub port: u16,
     folder: tempfile::TempDir,
+    starts: usize,
 }
 
 impl Postfix {
@@ -61,16 +62,19 @@ impl Postfix {
             .unwrap();
         // Makes the queue's folders.
         run(Command::new("/usr/sbin/postfix").arg("-c").arg(at.join("etc")).arg("check"));
-        let mut postfix = Self { group: None, port, folder };
+        let mut postfix = Self { group: None, port, folder, starts: 0 };
         postfix.start();
         postfix
     }
 
     pub fn start(&mut self) {
+        self.starts += 1;
         let etc = self.etc();
         let etc = etc.to_str().unwrap();
         let command = ["/usr/lib/postfix/sbin/master", "-d", "-c", etc];
         let group = Group::start(&command, &[("MAIL_CONFIG", etc)], &self.folder.path().join("log/master"));
+        // Its log daemon waits for itself for ever when more than ten lines stand before it at its start: nobody logs before it runs.
+        eventually("Postfix writes its log", 30, || self.log().matches("daemon started").count() == self.starts);
         group.wait_for_port(self.port);
         self.group = Some(group);
     }

@@ -26,6 +26,11 @@ impl Kept {
         String::from_utf8_lossy(&self.bytes).into_owned()
     }
 
+    /// The message's own header.
+    pub fn head(&self) -> String {
+        self.text().split_inclusive("\r\n").take_while(|line| *line != "\r\n").collect()
+    }
+
     pub fn contains(&self, words: &str) -> bool {
         memchr::memmem::find(&self.bytes, words.as_bytes()).is_some()
     }
@@ -66,6 +71,12 @@ impl Sink {
     /// Those with these words in their bytes.
     pub fn with(&self, words: &str) -> Vec<Kept> {
         self.kept.lock().unwrap().iter().filter(|kept| kept.contains(words)).cloned().collect()
+    }
+
+    /// Those with this subject: not those that a bounce or a notice quotes.
+    pub fn titled(&self, subject: &str) -> Vec<Kept> {
+        let line = format!("Subject: {subject}\r\n");
+        self.with(&line).into_iter().filter(|kept| kept.head().contains(&line)).collect()
     }
 
     /// Waits for the first message with these words.

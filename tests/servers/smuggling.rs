@@ -3,8 +3,9 @@
 
 use super::{
     client::{Client, letter},
-    gate::{Gate, snippet},
+    gate::Gate,
     hops::{Hop, Kind},
+    how_to::snippet,
     postfix::Postfix,
     sink::Sink,
     tap::Tap,
@@ -47,6 +48,11 @@ fn nothing_is_smuggled_to_exim() {
 #[test]
 fn nothing_is_smuggled_to_opensmtpd() {
     through_outgate(Kind::OpenSmtpd);
+}
+
+#[test]
+fn nothing_is_smuggled_to_sendmail() {
+    through_outgate(Kind::Sendmail);
 }
 
 fn through_outgate(kind: Kind) {
@@ -118,7 +124,7 @@ fn without_outgate_some_are_smuggled() {
         report(setting, &sink, hop.port)
     };
     assert!(postfix("smtpd_forbid_bare_newline = no") > 0);
-    let advice = snippet("bare newlines");
+    let advice = snippet("postfix", "bare newlines");
     assert_eq!(postfix(&advice), 0);
 }
 

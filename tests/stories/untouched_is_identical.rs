@@ -1,25 +1,10 @@
 //! A message that no rule edits leaves byte for byte as it came, below our trace header: the fixtures, and with
 //! `OUTGATE_CORPORA` each message there that a strict SMTP client can send.
 
-use crate::support::{Client, Gateway, Hop, Setup, below_trace, fixtures, with_crlf};
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-};
+use crate::support::{Client, Gateway, Hop, Setup, below_trace, corpora, fixtures};
+use std::{env, path::Path};
 
 const NOTHING: &str = "organisation = \"One that asks for nothing\"\nown-domains = [\"ours.example\"]\n";
-
-fn corpora(folder: &Path, found: &mut Vec<(String, Vec<u8>)>) {
-    let mut paths: Vec<PathBuf> = fs::read_dir(folder).expect("a folder").flatten().map(|entry| entry.path()).collect();
-    paths.sort();
-    for path in paths {
-        if path.is_dir() {
-            corpora(&path, found);
-        } else if path.extension().is_some_and(|kind| kind == "eml" || kind == "msg") {
-            found.push((path.display().to_string(), with_crlf(&fs::read(&path).expect("readable"))));
-        }
-    }
-}
 
 fn sendable(bytes: &[u8]) -> bool {
     bytes.iter().enumerate().all(|(at, &byte)| byte != 0 && (byte != b'\r' || bytes.get(at + 1) == Some(&b'\n')))

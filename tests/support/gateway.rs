@@ -6,6 +6,7 @@ use std::{
     env, fs,
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -21,16 +22,31 @@ pub struct Setup {
     pub policies: &'static [&'static str],
     /// Lines at the top of the file.
     pub top: &'static str,
+    /// Lines in `[smtp]`, and tables behind it.
+    pub smtp: &'static str,
     pub answer_within: &'static str,
+    /// The milter door is open too.
+    pub milter: bool,
     /// What is logged.
     pub log: &'static str,
     /// Further files, by their path in the configuration's folder.
     pub files: Vec<(&'static str, String)>,
+    /// Those that only their owner may read.
+    pub secrets: Vec<(&'static str, String)>,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { policies: &["policies/baseline"], top: "", answer_within: "90 s", log: "info", files: Vec::new() }
+        Self {
+            policies: &["policies/baseline"],
+            top: "",
+            smtp: "",
+            answer_within: "90 s",
+            milter: false,
+            log: "info",
+            files: Vec::new(),
+            secrets: Vec::new(),
+        }
     }
 }
 
@@ -46,6 +62,7 @@ pub struct Gateway {
 struct Process {
     child: Option<Child>,
     door: Option<SocketAddr>,
+    milter: Option<SocketAddr>,
     health: Option<SocketAddr>,
 }
 
@@ -59,6 +76,9 @@ impl Gateway {
         let folder = tempfile::Builder::new().prefix("outgate-story-").tempdir().expect("a temporary folder");
         let gateway = Self { folder, process: Mutex::default(), log: Arc::default(), log_level: setup.log };
         gateway.configure(hop, &setup);
+        for (path, text) in &setup.secrets {
+            gateway.write_secret(path, text);
+        }
         gateway.launch();
         gateway
     }
@@ -67,11 +87,12 @@ impl Gateway {
     pub fn configure(&self, hop: SocketAddr, setup: &Setup) {
         let text = format!(
             "policy = {:?}\n{}\nhostname = \"gate.ours.example\"\ndata-dir = \"data\"\n\n[smtp]\nlisten = \
-             [\"127.0.0.1:0\"]\n\n[[smtp.peer]]\nnetworks = [\"127.0.0.0/8\"]\nanswer-within = \"{}\"\n\n[next-hop]\n\
+             [\"127.0.0.1:0\"]\n{}\n\n[[smtp.peer]]\nnetworks = [\"127.0.0.0/8\"]\nanswer-within = \"{}\"\n\n[next-hop]\n\
              address = \"{hop}\"\ntls = \"none\"\n\n[metrics]\nlisten = \"127.0.0.1:0\"\n",
-            setup.policies, setup.top, setup.answer_within
+            setup.policies, setup.top, setup.smtp, setup.answer_within
         );
-        self.write("outgate.toml", &text);
+        let milter = if setup.milter { "\n[milter]\nlisten = \"127.0.0.1:0\"\n" } else { "" };
+        self.write("outgate.toml", &(text + milter));
         for (path, text) in &setup.files {
             self.write(path, text);
         }
@@ -81,6 +102,13 @@ impl Gateway {
         let path = self.folder.path().join(path);
         fs::create_dir_all(path.parent().expect("a folder")).expect("a folder can be made");
         fs::write(path, text).expect("a file can be written");
+    }
+
+    /// A file that only its owner may read.
+    pub fn write_secret(&self, path: &str, text: &str) {
+        self.write(path, text);
+        let path = self.folder.path().join(path);
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("it is ours");
     }
 
     /// Starts it and waits until its door is open.
@@ -98,6 +126,7 @@ impl Gateway {
             .expect("the binary starts");
         let lines = BufReader::new(child.stderr.take().expect("stderr is a pipe"));
         let from = lock(&self.log).len();
+        let milter = fs::read_to_string(self.config()).is_ok_and(|text| text.contains("[milter]"));
         let log = self.log.clone();
         thread::spawn(move || {
             for line in lines.lines().map_while(Result::ok) {
@@ -111,7 +140,8 @@ impl Gateway {
         let until = Instant::now() + STARTS_WITHIN;
         loop {
             (process.door, process.health) = (said("The SMTP door is open"), said("Metrics and health are served"));
-            if process.door.is_some() {
+            process.milter = said("The milter door is open");
+            if process.door.is_some() && (!milter || process.milter.is_some()) {
                 return;
             }
             let ended = process.child.as_mut().is_some_and(|child| child.try_wait().is_ok_and(|ended| ended.is_some()));
@@ -129,6 +159,11 @@ impl Gateway {
     /// Where it takes mail, since its last start.
     pub fn door(&self) -> SocketAddr {
         self.process().door.expect("the door is open")
+    }
+
+    /// Where mail servers ask it, since its last start.
+    pub fn milter(&self) -> SocketAddr {
+        self.process().milter.expect("the milter door is open")
     }
 
     /// An HTTP request to its health port: status line and body.

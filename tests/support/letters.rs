@@ -1,6 +1,9 @@
 //! Messages to send, and what to look at in those that arrived.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// A message of the demo.
 pub fn fixture(name: &str) -> Vec<u8> {
@@ -90,6 +93,19 @@ pub fn below_trace(arrived: &[u8]) -> &[u8] {
         at += arrived[at..].iter().position(|&byte| byte == b'\n').expect("the header ends") + 1;
         if !matches!(arrived.get(at), Some(b' ' | b'\t')) {
             return &arrived[at..];
+        }
+    }
+}
+
+/// Every message below a folder, as a mail client would send it.
+pub fn corpora(folder: &Path, found: &mut Vec<(String, Vec<u8>)>) {
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder).expect("a folder").flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    for path in paths {
+        if path.is_dir() {
+            corpora(&path, found);
+        } else if path.extension().is_some_and(|kind| kind == "eml" || kind == "msg") {
+            found.push((path.display().to_string(), with_crlf(&fs::read(&path).expect("readable"))));
         }
     }
 }

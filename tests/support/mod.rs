@@ -3,6 +3,7 @@
 
 #![allow(
     dead_code,
+    unused_imports,
     clippy::unwrap_used,
     reason = "each test binary uses a part of it, and a test that cannot go on fails"
 )]
@@ -12,13 +13,15 @@ mod fault;
 mod gateway;
 mod hop;
 mod letters;
+mod mta;
 mod systemd;
 
 pub use client::{Client, Tried, hand_in};
 pub use fault::{Fault, FaultySink, Step};
 pub use gateway::{Gateway, Setup, binary};
 pub use hop::Hop;
-pub use letters::{abusive_word, below_trace, fixture, fixtures, found_in, letter, number, with_crlf};
+pub use letters::{abusive_word, below_trace, corpora, fixture, fixtures, found_in, letter, number, with_crlf};
+pub use mta::{Mta, Outcome, passed_on};
 pub use systemd::Systemd;
 
 use std::time::{Duration, Instant};

@@ -1,8 +1,8 @@
 //! One connection to the next hop: commands out, replies in.
 
-use super::{failure::Lost, offers::Offers, stream::Stream};
+use super::{failure::Lost, offers::Offers};
 use crate::{
-    intake::Credentials,
+    intake::{Credentials, Stream},
     mail::wire::{Reply, ReplyParser, WireBody},
 };
 use std::{future::poll_fn, io::ErrorKind, pin::Pin, sync::Arc, task::Poll};

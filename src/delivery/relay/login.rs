@@ -3,9 +3,11 @@
 use super::{
     connection::Connection,
     failure::{Failure, Step, accepted},
-    stream::Stream,
 };
-use crate::{intake::Credentials, mail::wire::Reply};
+use crate::{
+    intake::{Credentials, Stream},
+    mail::wire::Reply,
+};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use tokio::time::Instant;
 
@@ -62,6 +64,7 @@ impl Connection {
         match self.stream() {
             Stream::Clear(stream) => local(stream),
             Stream::Tls(stream) => self.verified || local(stream.get_ref().0),
+            Stream::Ended => false,
         }
     }
 }

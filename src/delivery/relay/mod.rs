@@ -13,11 +13,10 @@ mod pool;
 mod route;
 mod session;
 mod settings;
-mod stream;
 mod tls;
 mod transaction;
 
-pub use settings::{ClientCertificate, Domains, Limits, RelaySettings, RouteSettings, TlsMode};
+pub use settings::{Domains, Limits, RelaySettings, RouteSettings, TlsMode};
 pub use tls::SettingsError;
 pub use transaction::RelayTransaction;
 

@@ -8,10 +8,9 @@ use super::{
     offers::Offers,
     pool::PoolSettings,
     settings::TlsMode,
-    stream::Stream,
     tls::Tls,
 };
-use crate::intake::Credentials;
+use crate::intake::{Credentials, Stream};
 use std::{io, time::Duration};
 use tokio::{
     net::{TcpStream, lookup_host},
@@ -76,7 +75,7 @@ async fn shake_hands(tls: &Tls, stream: TcpStream, until: Instant) -> Result<Con
         Ok(Err(error)) => return Err(Failure::Handshake(error)),
         Err(_) => return Err(Failure::Handshake(io::ErrorKind::TimedOut.into())),
     };
-    let mut connection = Connection::new(Stream::Tls(Box::new(stream)));
+    let mut connection = Connection::new(Stream::Tls(Box::new(stream.into())));
     connection.verified = tls.verifies;
     Ok(connection)
 }

@@ -1,6 +1,9 @@
 //! Where the next hops are, how each is spoken to, and how long it may take.
 
-use crate::{intake::Credentials, mail::Address, sensitive::Sensitive};
+use crate::{
+    intake::{Credentials, OwnCertificate},
+    mail::Address,
+};
 use std::{sync::Arc, time::Duration};
 
 /// `[next-hop]` and its routes, checked.
@@ -32,16 +35,10 @@ pub struct RouteSettings {
     pub tls_name: Option<String>,
     /// PEM: these alone are trusted, in place of the public ones.
     pub authorities: Option<Arc<[u8]>>,
-    pub certificate: Option<ClientCertificate>,
+    /// What we show to a hop that asks who we are.
+    pub certificate: Option<OwnCertificate>,
     /// Our own login there.
     pub login: Option<Arc<Credentials>>,
-}
-
-/// What we show to a hop that asks who we are. PEM.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ClientCertificate {
-    pub chain: Arc<[u8]>,
-    pub key: Sensitive<Arc<[u8]>>,
 }
 
 /// Recipients' domains, folded.

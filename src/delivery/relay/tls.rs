@@ -1,17 +1,18 @@
 //! TLS towards the next hop.
 
-use super::settings::{ClientCertificate, RouteSettings, TlsMode};
+use super::settings::{RouteSettings, TlsMode};
+use crate::intake::{OwnCertificate, tls};
 use std::sync::Arc;
 use tokio_rustls::{
     TlsConnector,
     rustls::{
-        self, ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme,
+        self, ClientConfig, ConfigBuilder, DigitallySignedStruct, SignatureScheme,
         client::{
             WantsClientCert,
             danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
         },
         crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
-        pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+        pki_types::{CertificateDer, ServerName, UnixTime},
     },
 };
 
@@ -62,7 +63,9 @@ impl Tls {
         let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
         let verifies = route.tls.verifies();
         let builder = if verifies {
-            builder.with_root_certificates(roots(route.authorities.as_deref())?)
+            builder.with_root_certificates(
+                tls::authorities(route.authorities.as_deref()).map_err(SettingsError::Authorities)?,
+            )
         } else {
             builder.dangerous().with_custom_certificate_verifier(Arc::new(Anyone(provider)))
         };
@@ -73,32 +76,12 @@ impl Tls {
 
 fn with_certificate(
     builder: ConfigBuilder<ClientConfig, WantsClientCert>,
-    certificate: Option<&ClientCertificate>,
+    certificate: Option<&OwnCertificate>,
 ) -> Result<ClientConfig, SettingsError> {
     let Some(certificate) = certificate else { return Ok(builder.with_no_client_auth()) };
-    let chain = certificates(&certificate.chain).map_err(SettingsError::Certificate)?;
-    let key = PrivateKeyDer::from_pem_slice(certificate.key.expose());
-    // What is wrong with it is said without a byte of it.
-    let key = key.map_err(|_| SettingsError::Key("it holds no private key in PEM".into()))?;
+    let chain = tls::certificates(&certificate.chain).map_err(SettingsError::Certificate)?;
+    let key = tls::private_key(&certificate.key).map_err(SettingsError::Key)?;
     builder.with_client_auth_cert(chain, key).map_err(|error| SettingsError::Key(error.to_string()))
-}
-
-/// Those of the file, else the public ones.
-fn roots(authorities: Option<&[u8]>) -> Result<RootCertStore, SettingsError> {
-    let Some(pem) = authorities else {
-        return Ok(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() });
-    };
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(pem).map_err(SettingsError::Authorities)? {
-        roots.add(certificate).map_err(|error| SettingsError::Authorities(error.to_string()))?;
-    }
-    Ok(roots)
-}
-
-fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    let found = found.map_err(|error| error.to_string())?;
-    if found.is_empty() { Err("it holds no certificate in PEM".into()) } else { Ok(found) }
 }
 
 /// Takes any certificate: opportunistic TLS keeps listeners out and cannot know who answers (RFC 7435 3). That the

@@ -1,6 +1,10 @@
 //! The bytes of one connection: what came and was not yet used, what waits to be sent.
 
-use crate::mail::wire::{Command, CommandError, LineSplitter, Reply, Split};
+use super::tls::{Secured, ServerTls};
+use crate::{
+    intake::Stream,
+    mail::wire::{Command, CommandError, LineSplitter, Reply, Split},
+};
 use std::{io, mem::MaybeUninit, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -23,7 +27,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 const FAREWELL_BYTES: usize = 1 << 20;
 
 pub(super) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     input: Vec<u8>,
     /// How much of `input` was used.
     used: usize,
@@ -45,7 +49,7 @@ pub(super) enum Heard {
 impl Connection {
     pub fn new(stream: TcpStream) -> Self {
         let splitter = LineSplitter::new(LineSplitter::COMMAND);
-        Self { stream, input: Vec::new(), used: 0, filled: false, output: Vec::new(), splitter }
+        Self { stream: Stream::Clear(stream), input: Vec::new(), used: 0, filled: false, output: Vec::new(), splitter }
     }
 
     /// What came and was not yet used.
@@ -78,9 +82,37 @@ impl Connection {
 
     /// Whether the client has sent more than we have used. Looks into the kernel too, without waiting.
     pub fn has_more(&self) -> bool {
+        if !self.waiting().is_empty() {
+            return true;
+        }
+        let socket = match &self.stream {
+            Stream::Clear(socket) => socket,
+            Stream::Tls(stream) => {
+                let (socket, session) = stream.get_ref();
+                // Decrypted and not read yet.
+                if !session.wants_read() {
+                    return true;
+                }
+                socket
+            }
+            Stream::Ended => return false,
+        };
         let mut peeked = [MaybeUninit::uninit(); 1];
-        !self.waiting().is_empty()
-            || socket2::SockRef::from(&self.stream).peek(&mut peeked).is_ok_and(|bytes| bytes > 0)
+        socket2::SockRef::from(socket).peek(&mut peeked).is_ok_and(|bytes| bytes > 0)
+    }
+
+    /// The handshake, from our answer to STARTTLS or from the first byte. Nothing that was read in clear is left: it
+    /// would be taken for what the client said under TLS (CVE-2011-0411).
+    pub async fn secure(&mut self, tls: &ServerTls, limit: Duration) -> io::Result<Secured> {
+        let Stream::Clear(socket) = std::mem::replace(&mut self.stream, Stream::Ended) else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        (self.input, self.used, self.filled) = (Vec::new(), 0, false);
+        self.splitter = LineSplitter::new(LineSplitter::COMMAND);
+        // On the heap: the state of a handshake is large, and idle sessions must be small.
+        let (stream, secured) = Box::pin(tls.shake_hands(socket, limit)).await?;
+        self.stream = Stream::Tls(Box::new(stream.into()));
+        Ok(secured)
     }
 
     /// Waits for more. The number of bytes that came, 0 when the client has closed. May be dropped while it waits.
@@ -121,7 +153,11 @@ impl Connection {
         if self.output.is_empty() {
             return Ok(());
         }
-        match timeout(WRITE_WAIT, self.stream.write_all(&self.output)).await {
+        let writing = async {
+            self.stream.write_all(&self.output).await?;
+            self.stream.flush().await
+        };
+        match timeout(WRITE_WAIT, writing).await {
             Ok(written) => written?,
             Err(_) => return Err(io::ErrorKind::TimedOut.into()),
         }

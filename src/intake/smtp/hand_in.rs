@@ -36,7 +36,7 @@ pub(super) async fn hand_in<C: Corridor>(door: &Arc<Door<C>>, peer: &Peer, compl
     };
     let (id, key) = (submission.id, submission.retry_key);
     match door.passage.walk(submission, Onward::Hop(upstream), reservation).await {
-        Ok(answer) => {
+        Ok((answer, _)) => {
             let reply = reply_to(answer, id);
             // A client that is told to try again has nothing to take note of.
             let key = (!reply.is_transient()).then_some(key);

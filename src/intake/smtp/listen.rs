@@ -1,11 +1,18 @@
 //! Accepts connections and gives each to a session.
 
-use super::{connection::Connection, session::Session, settings::Settings};
+use super::{
+    client::Client,
+    connection::Connection,
+    session::Session,
+    settings::Settings,
+    tls::{Secured, ServerTls, TlsError},
+};
 use crate::{
     intake::{Budget, Corridor, Network, Seals, passage::Passage},
     keys::Keys,
     mail::wire::Reply,
 };
+use arc_swap::ArcSwap;
 use std::{
     collections::HashMap,
     io::{self, ErrorKind},
@@ -30,11 +37,32 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// The door: what all its connections share.
 pub struct Door<C: Corridor> {
-    pub(super) settings: Settings,
+    active: ArcSwap<Active>,
     pub(super) passage: Passage<C>,
     pub(super) budget: Budget,
     open: AtomicUsize,
     strangers: Mutex<HashMap<Network, u32>>,
+}
+
+/// The settings in force. A session keeps those with which it began.
+pub(super) struct Active {
+    pub settings: Settings,
+    pub tls: Option<ServerTls>,
+}
+
+impl Active {
+    fn new(settings: Settings) -> Result<Self, TlsError> {
+        let asks = settings.asks_certificates();
+        let tls = settings.tls.as_ref().map(|tls| ServerTls::new(tls, asks)).transpose()?;
+        Ok(Self { settings, tls })
+    }
+}
+
+/// How the sessions of a listener begin.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Opening {
+    Clear,
+    Tls,
 }
 
 /// Opens a listening socket.
@@ -48,16 +76,25 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 
 impl<C: Corridor> Door<C> {
     /// Whoever starts a door asks `Settings::relay_risk` first.
-    pub fn new(settings: Settings, corridor: Arc<C>, keys: &Keys) -> Arc<Self> {
+    pub fn new(settings: Settings, corridor: Arc<C>, keys: &Keys) -> Result<Arc<Self>, TlsError> {
         let limits = &settings.limits;
         let hostname = settings.hostname.clone();
-        Arc::new(Self {
+        Ok(Arc::new(Self {
             budget: Budget::new(limits.memory),
             passage: Passage::new(corridor, Seals::new(keys), hostname, limits.received_fields, limits.answer_margin),
-            settings,
+            active: ArcSwap::from_pointee(Active::new(settings)?),
             open: AtomicUsize::new(0),
             strangers: Mutex::new(HashMap::new()),
-        })
+        }))
+    }
+
+    /// New certificates, peers and own domains, for the sessions that begin from now on. Where we listen, what we call
+    /// ourselves and the limits stay. With an error all stays.
+    pub fn renew(&self, settings: Settings) -> Result<(), TlsError> {
+        let Settings { listen, listen_tls, hostname, limits, .. } = self.active.load().settings.clone();
+        let settings = Settings { listen, listen_tls, hostname, limits, ..settings };
+        self.active.store(Arc::new(Active::new(settings)?));
+        Ok(())
     }
 
     /// The memory of the messages on their way through.
@@ -67,12 +104,18 @@ impl<C: Corridor> Door<C> {
 
     /// Serves until `stop` becomes true; then accepts no more, and returns when the last session has ended: idle ones
     /// at once, transactions in progress with their reply.
-    pub async fn serve(self: Arc<Self>, listeners: Vec<TcpListener>, stop: watch::Receiver<bool>) {
+    pub async fn serve(
+        self: Arc<Self>,
+        clear: Vec<TcpListener>,
+        under_tls: Vec<TcpListener>,
+        stop: watch::Receiver<bool>,
+    ) {
         // Every session holds a sender; the last one dropped ends `recv`.
         let (alive, mut all_gone) = mpsc::channel::<()>(1);
         let mut accepting = JoinSet::new();
-        for listener in listeners {
-            accepting.spawn(Arc::clone(&self).accept(listener, stop.clone(), alive.clone()));
+        let clear = clear.into_iter().map(|listener| (listener, Opening::Clear));
+        for (listener, opening) in clear.chain(under_tls.into_iter().map(|listener| (listener, Opening::Tls))) {
+            accepting.spawn(Arc::clone(&self).accept(listener, opening, stop.clone(), alive.clone()));
         }
         drop(alive);
         accepting.join_all().await;
@@ -80,7 +123,13 @@ impl<C: Corridor> Door<C> {
         let _ = all_gone.recv().await;
     }
 
-    async fn accept(self: Arc<Self>, listener: TcpListener, mut stop: watch::Receiver<bool>, alive: mpsc::Sender<()>) {
+    async fn accept(
+        self: Arc<Self>,
+        listener: TcpListener,
+        opening: Opening,
+        mut stop: watch::Receiver<bool>,
+        alive: mpsc::Sender<()>,
+    ) {
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -91,7 +140,7 @@ impl<C: Corridor> Door<C> {
                 Ok((stream, client)) => {
                     let (door, stop, alive) = (Arc::clone(&self), stop.clone(), alive.clone());
                     tokio::spawn(async move {
-                        door.admit(stream, client.ip().to_canonical(), stop).await;
+                        door.admit(stream, client.ip().to_canonical(), opening, stop).await;
                         drop(alive);
                     });
                 }
@@ -107,31 +156,84 @@ impl<C: Corridor> Door<C> {
     }
 
     /// Decides whether a client may talk to us at all.
-    async fn admit(self: Arc<Self>, stream: TcpStream, client: IpAddr, stop: watch::Receiver<bool>) {
+    async fn admit(self: Arc<Self>, stream: TcpStream, address: IpAddr, opening: Opening, stop: watch::Receiver<bool>) {
         metrics::counter!("outgate_smtp_connections_total").increment(1);
         // Replies are small and somebody waits for each: never hold one back (RFC 896 would, for 40 ms).
         if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%client, %error, "a connection was gone before it began");
+            tracing::debug!(client = %address, %error, "a connection was gone before it began");
             return;
         }
-        let connection = Connection::new(stream);
-        let Some(_slot) = Slot::take(&self) else {
-            return self.turn_away(connection, client, "connections", busy()).await;
+        let active = self.active.load_full();
+        let mut connection = Connection::new(stream);
+        let refusal = match Slot::take(&self, active.settings.limits.connections) {
+            None => Err(("connections", busy())),
+            Some(slot) => self.let_in(&active, address).map(|stranger| (slot, stranger)),
         };
-        let Some(peer) = self.settings.peer(client).cloned() else {
-            let Some(_stranger) = Stranger::count(&self, client) else {
-                return self.turn_away(connection, client, "connections-of-network", busy()).await;
-            };
-            let reply = Reply::new(554, (5, 7, 1), "No service here for you");
-            return self.turn_away(connection, client, "stranger", reply).await;
+        let (_slot, _stranger) = match refusal {
+            Ok(counted) => counted,
+            Err((reason, reply)) => return self.turn_away(connection, address, reason, reply, opening).await,
         };
-        Session::new(self, connection, client, Arc::new(peer), stop).run().await;
+        let tls = match opening {
+            Opening::Clear => None,
+            Opening::Tls => match self.secure(&active, &mut connection, address).await {
+                Some(secured) => Some(secured),
+                None => return,
+            },
+        };
+        let client = Client::new(address, tls, &active.settings);
+        Session::new(self, active, connection, client, stop).run().await;
     }
 
-    async fn turn_away(&self, mut connection: Connection, client: IpAddr, reason: &'static str, reply: Reply) {
+    /// A stranger may stay where it can show who it is, and is counted.
+    fn let_in(
+        self: &Arc<Self>,
+        active: &Active,
+        address: IpAddr,
+    ) -> Result<Option<Stranger<C>>, (&'static str, Reply)> {
+        if active.settings.peer(address, None).is_some() {
+            return Ok(None);
+        }
+        let Some(stranger) = Stranger::count(self, address, active.settings.limits.connections_per_network) else {
+            return Err(("connections-of-network", busy()));
+        };
+        if !active.settings.may_become_peer(address) {
+            return Err(("stranger", Reply::new(554, (5, 7, 1), "No service here for you")));
+        }
+        Ok(Some(stranger))
+    }
+
+    /// The handshake. None: it failed, and there is nobody to talk to.
+    pub(super) async fn secure(
+        &self,
+        active: &Active,
+        connection: &mut Connection,
+        address: IpAddr,
+    ) -> Option<Secured> {
+        let tls = active.tls.as_ref()?;
+        match connection.secure(tls, active.settings.limits.handshake_wait).await {
+            Ok(secured) => Some(secured),
+            Err(error) => {
+                tracing::info!(client = %address, %error, "a TLS handshake failed");
+                self.refused("handshake");
+                None
+            }
+        }
+    }
+
+    async fn turn_away(
+        &self,
+        mut connection: Connection,
+        client: IpAddr,
+        reason: &'static str,
+        reply: Reply,
+        opening: Opening,
+    ) {
         tracing::info!(%client, reason, code = reply.code(), "turned a connection away");
         self.refused(reason);
-        connection.reply(&reply);
+        // Whoever waits for a handshake cannot read a reply in clear.
+        if opening == Opening::Clear {
+            connection.reply(&reply);
+        }
         connection.close().await;
     }
 
@@ -155,8 +257,7 @@ fn busy() -> Reply {
 struct Slot<C: Corridor>(Arc<Door<C>>);
 
 impl<C: Corridor> Slot<C> {
-    fn take(door: &Arc<Door<C>>) -> Option<Self> {
-        let most = door.settings.limits.connections;
+    fn take(door: &Arc<Door<C>>, most: usize) -> Option<Self> {
         let taken =
             door.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < most).then_some(open + 1));
         taken.ok()?;
@@ -179,11 +280,11 @@ struct Stranger<C: Corridor> {
 }
 
 impl<C: Corridor> Stranger<C> {
-    fn count(door: &Arc<Door<C>>, client: IpAddr) -> Option<Self> {
+    fn count(door: &Arc<Door<C>>, client: IpAddr, most: u32) -> Option<Self> {
         let network = Network::around(client, if client.is_ipv4() { 24 } else { 64 });
         let mut strangers = door.strangers.lock().unwrap_or_else(PoisonError::into_inner);
         let open = strangers.entry(network).or_insert(0);
-        if *open >= door.settings.limits.connections_per_network {
+        if *open >= most {
             return None;
         }
         *open += 1;

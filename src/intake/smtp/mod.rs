@@ -5,8 +5,9 @@
 //! give, a message of which we and the next hop could disagree where it ends.
 //!
 //! `listen` accepts and hands each connection to a `session`, which obeys commands (`stage`: which may come when;
-//! `offer`: what EHLO promises), `receive`s the message and `hand_in`s it.
+//! `client`: who it is; `offer`: what EHLO promises; `tls`), `receive`s the message and `hand_in`s it.
 
+mod client;
 mod connection;
 mod hand_in;
 mod listen;
@@ -15,6 +16,8 @@ mod receive;
 mod session;
 mod settings;
 mod stage;
+mod tls;
 
 pub use listen::{Door, bind};
-pub use settings::{Limits, Peer, RelayRisk, Senders, Settings};
+pub use settings::{Limits, Peer, RelayRisk, Senders, Settings, is_too_wide};
+pub use tls::{ServerTls, TlsError, TlsSettings};

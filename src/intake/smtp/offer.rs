@@ -4,7 +4,7 @@
 
 use super::Limits;
 use crate::{
-    intake::Extensions,
+    intake::{Extensions, unfit::Unfit},
     mail::{ForwardPath, Parameter, ReversePath, wire::Reply},
 };
 use std::fmt::Write;
@@ -27,14 +27,17 @@ impl Offer {
         Self { size: size.saturating_sub(ADDED), eight_bit: hop.eight_bit_mime, smtputf8: hop.smtputf8, dsn: hop.dsn }
     }
 
-    /// The whole reply to EHLO. Not a `Reply`, whose lines are few.
-    pub fn write_to(&self, hostname: &str, out: &mut Vec<u8>) {
+    /// The whole reply to EHLO, with what else this client is offered. Not a `Reply`, whose lines are few.
+    pub fn write_to(&self, hostname: &str, also: &[&str], out: &mut Vec<u8>) {
         let mut text = format!("250-{hostname}\r\n250-PIPELINING\r\n");
         write!(text, "250-SIZE {}\r\n", self.size).expect("a String takes all");
         for (offered, keyword) in [(self.eight_bit, "8BITMIME"), (self.smtputf8, "SMTPUTF8"), (self.dsn, "DSN")] {
             if offered {
                 write!(text, "250-{keyword}\r\n").expect("a String takes all");
             }
+        }
+        for keyword in also {
+            write!(text, "250-{keyword}\r\n").expect("a String takes all");
         }
         text.push_str("250 ENHANCEDSTATUSCODES\r\n");
         out.extend_from_slice(text.as_bytes());
@@ -94,8 +97,8 @@ impl Offer {
     }
 }
 
-pub(super) fn too_large() -> Reply {
-    Reply::new(552, (5, 3, 4), "Message larger than the limit")
+fn too_large() -> Reply {
+    Unfit::TooLarge.reply()
 }
 
 fn no_eight_bit() -> Reply {
@@ -175,7 +178,7 @@ mod tests {
     fn only_what_the_hop_has_is_offered() {
         let text = |hop: &Extensions| {
             let mut out = Vec::new();
-            Offer::new(&Limits::default(), hop).write_to("gate.example", &mut out);
+            Offer::new(&Limits::default(), hop).write_to("gate.example", &[], &mut out);
             String::from_utf8(out).unwrap()
         };
         assert_eq!(

@@ -2,12 +2,15 @@
 
 use super::{
     connection::Connection,
-    offer,
     session::End,
     settings::{Limits, Peer},
 };
-use crate::intake::Reservation;
-use crate::mail::wire::{Blemishes, DataDecoder, LineEndings, Reply};
+use crate::intake::{
+    Reservation,
+    memory::{THROWN_AWAY, make_room},
+    unfit::Unfit,
+};
+use crate::mail::wire::{DataDecoder, LineEndings, Reply};
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
@@ -16,9 +19,6 @@ const FIRST_ROOM: u64 = 16 << 10;
 
 /// Beyond the declared size: what comes in the last read behind it, so that a message of that size needs no second room.
 const ROOM_BEHIND: u64 = 4 << 10;
-
-/// Room in which a message that is not taken is read and thrown away: the largest read, and what it can become.
-const THROWN_AWAY: usize = 128 << 10;
 
 /// What came before the final dot.
 pub(super) enum Received {
@@ -80,85 +80,6 @@ fn widest(peer: &Peer, bytes: usize) -> usize {
         LineEndings::Strict => bytes + 1,
         LineEndings::Normalise => 2 * bytes + 2,
     }
-}
-
-/// Room below which growing means doubling.
-const DOUBLES: usize = 256 << 10;
-
-/// Makes room for `coming` bytes more: nothing grows that is not reserved.
-fn make_room(content: &mut Vec<u8>, coming: usize, most: u64, reservation: &mut Reservation) -> Result<(), Unfit> {
-    let needed = content.len() + coming;
-    if needed <= content.capacity() {
-        return Ok(());
-    }
-    // Never much more than the largest message.
-    let largest = most as usize + THROWN_AWAY;
-    // A small message doubles its room; a large one would keep too much that it never fills, and moves cheaply.
-    let grown = if content.capacity() < DOUBLES { 2 * content.capacity() } else { content.capacity() / 4 * 5 };
-    let room = needed.max(grown).max(reservation.bytes() as usize).min(largest.max(needed));
-    if !reservation.grow_to(room as u64) {
-        return Err(Unfit::NoMemory);
-    }
-    content.reserve_exact(room - content.len());
-    Ok(())
-}
-
-/// Why a message is not taken.
-#[derive(Clone, Copy, Debug)]
-enum Unfit {
-    TooLarge,
-    NoMemory,
-    Nul,
-    BareLf,
-    BareCr,
-}
-
-impl Unfit {
-    fn of(blemishes: Blemishes, endings: LineEndings) -> Option<Self> {
-        let strict = endings == LineEndings::Strict;
-        match blemishes {
-            _ if blemishes.nul => Some(Self::Nul),
-            _ if blemishes.bare_lf && strict => Some(Self::BareLf),
-            _ if blemishes.bare_cr && strict => Some(Self::BareCr),
-            _ => None,
-        }
-    }
-
-    fn reason(self) -> &'static str {
-        match self {
-            Self::TooLarge => "too-large",
-            Self::NoMemory => "memory",
-            Self::Nul => "nul",
-            Self::BareLf => "bare-lf",
-            Self::BareCr => "bare-cr",
-        }
-    }
-
-    fn reply(self) -> Reply {
-        match self {
-            Self::TooLarge => offer::too_large(),
-            Self::NoMemory => no_memory(),
-            Self::Nul => Reply::new(
-                550,
-                (5, 6, 0),
-                "The message contains a NUL byte. Remove it, or send that part encoded as base64",
-            ),
-            Self::BareLf => Reply::new(
-                550,
-                (5, 6, 0),
-                "The message contains a line feed without a carriage return. End every line with CR LF and send it again",
-            ),
-            Self::BareCr => Reply::new(
-                550,
-                (5, 6, 0),
-                "The message contains a carriage return without a line feed. End every line with CR LF and send it again",
-            ),
-        }
-    }
-}
-
-pub(super) fn no_memory() -> Reply {
-    Reply::new(452, (4, 3, 1), "No memory for this message at the moment, try again later")
 }
 
 /// How fast the client must send.

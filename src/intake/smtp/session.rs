@@ -4,22 +4,23 @@
 //! next hop together; the replies of a group go out in one write.
 
 use super::{
+    client::Client,
     connection::{Connection, Heard},
     hand_in::{Answered, Complete, hand_in, passed_on, try_later},
-    listen::{Door, stopped},
+    listen::{Active, Door, stopped},
     offer::Offer,
-    receive::{Received, first_room, no_memory, receive},
-    settings::{Peer, Senders},
+    receive::{Received, first_room, receive},
+    settings::{Limits, Peer, Senders},
     stage::{Stage, out_of_turn},
 };
 use crate::{
-    intake::{Corridor, NextHop, Reservation, RetryKey, Transaction, passage::caught},
+    intake::{Corridor, NextHop, Reservation, RetryKey, Transaction, passage::caught, unfit::Unfit},
     mail::{
         Door as Which, Envelope, ForwardPath, Origin, ReversePath,
         wire::{Command, CommandError, Reply, Verb},
     },
 };
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 use tokio::{
     sync::watch,
     time::{Instant, timeout, timeout_at},
@@ -30,9 +31,9 @@ const OFFERS: usize = 10;
 
 pub(super) struct Session<C: Corridor> {
     door: Arc<Door<C>>,
+    active: Arc<Active>,
     connection: Connection,
-    client: IpAddr,
-    peer: Arc<Peer>,
+    client: Client,
     stop: watch::Receiver<bool>,
     /// What EHLO offered, or would have.
     offer: Offer,
@@ -51,6 +52,8 @@ pub(super) struct Session<C: Corridor> {
 
 /// A transaction.
 struct Open<C: Corridor> {
+    /// As whose mail it was let in.
+    peer: Arc<Peer>,
     sender: ReversePath,
     upstream: <C::NextHop as NextHop>::Transaction,
     /// Recipients of the group that is being read, not yet offered to the next hop.
@@ -114,17 +117,17 @@ impl<C: Corridor> Drop for Unheard<C> {
 impl<C: Corridor> Session<C> {
     pub fn new(
         door: Arc<Door<C>>,
+        active: Arc<Active>,
         connection: Connection,
-        client: IpAddr,
-        peer: Arc<Peer>,
+        client: Client,
         stop: watch::Receiver<bool>,
     ) -> Self {
-        let offer = Offer::new(&door.settings.limits, &door.passage.corridor.next_hop().extensions());
+        let offer = Offer::new(&active.settings.limits, &door.passage.corridor.next_hop().extensions());
         Self {
             door,
+            active,
             connection,
             client,
-            peer,
             stop,
             offer,
             name: None,
@@ -142,7 +145,7 @@ impl<C: Corridor> Session<C> {
         let Err(end) = self.converse().await;
         // Whatever was open at the next hop is reset now, not after a client that takes its time to hang up.
         self.open = None;
-        let client = self.client;
+        let client = self.client.address;
         match end {
             End::Gone => return tracing::debug!(%client, messages = self.messages, "the client went without QUIT"),
             End::HangUp { reply, reason } => {
@@ -164,7 +167,7 @@ impl<C: Corridor> Session<C> {
         if self.connection.has_more() {
             return Err(End::early());
         }
-        let greeting = Reply::plain(220, &format!("{} ESMTP", self.door.settings.hostname));
+        let greeting = Reply::plain(220, &format!("{} ESMTP", self.active.settings.hostname));
         self.connection.reply(&greeting);
         loop {
             self.connection.flush().await.map_err(|_| End::Gone)?;
@@ -187,7 +190,7 @@ impl<C: Corridor> Session<C> {
 
     /// Waits for more of the client, whose turn it has been since `asked`.
     async fn wait(&mut self, asked: Instant) -> Result<(), End> {
-        let limits = &self.door.settings.limits;
+        let limits = &self.active.settings.limits;
         loop {
             let stopping = *self.stop.borrow();
             if stopping && self.open.is_none() {
@@ -248,12 +251,16 @@ impl<C: Corridor> Session<C> {
             // RFC 5321 7.3: who is behind an address is nobody's business.
             Command::Vrfy => self.idle(Reply::new(252, (2, 5, 0), "Send some mail and see")),
             Command::Help => self.idle(Reply::new(214, (2, 0, 0), "See RFC 5321")),
-            Command::StartTls => self.fault(Reply::new(502, (5, 5, 1), "Command not implemented")).await,
+            Command::StartTls => self.start_tls().await,
             Command::Quit => {
                 self.connection.reply(&Reply::new(221, (2, 0, 0), "Goodbye"));
                 Err(End::Quit)
             }
         }
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.active.settings.limits
     }
 
     fn stage(&self) -> Stage {
@@ -267,14 +274,18 @@ impl<C: Corridor> Session<C> {
 
     fn ehlo(&mut self, name: String) -> Result<(), End> {
         self.greet(name, true)?;
-        self.offer = Offer::new(&self.door.settings.limits, &self.door.passage.corridor.next_hop().extensions());
-        self.offer.write_to(&self.door.settings.hostname, self.connection.output());
+        self.offer = Offer::new(self.limits(), &self.door.passage.corridor.next_hop().extensions());
+        let mut also = Vec::new();
+        if self.active.tls.is_some() && self.client.tls.is_none() {
+            also.push("STARTTLS");
+        }
+        self.offer.write_to(&self.active.settings.hostname, &also, self.connection.output());
         Ok(())
     }
 
     fn helo(&mut self, name: String) -> Result<(), End> {
         self.greet(name, false)?;
-        self.connection.reply(&Reply::plain(250, &self.door.settings.hostname));
+        self.connection.reply(&Reply::plain(250, &self.active.settings.hostname));
         Ok(())
     }
 
@@ -290,35 +301,62 @@ impl<C: Corridor> Session<C> {
         self.count_idle()
     }
 
+    /// RFC 3207. What the client says behind its STARTTLS, before our answer, came in clear from whoever was in between:
+    /// it is never obeyed.
+    async fn start_tls(&mut self) -> Result<(), End> {
+        if self.client.tls.is_some() {
+            return self.fault(Reply::new(503, (5, 5, 1), "TLS is active already")).await;
+        }
+        if self.active.tls.is_none() {
+            return self.fault(Reply::new(502, (5, 5, 1), "Command not implemented")).await;
+        }
+        if self.connection.has_more() {
+            return Err(End::early());
+        }
+        // All that was learned in clear is forgotten (RFC 3207 4.2).
+        self.open = None;
+        self.name = None;
+        self.refused = false;
+        self.connection.reply(&Reply::new(220, (2, 0, 0), "Ready to start TLS"));
+        self.connection.flush().await.map_err(|_| End::Gone)?;
+        let secured = self.door.secure(&self.active, &mut self.connection, self.client.address).await;
+        self.client.tls = Some(secured.ok_or(End::Gone)?);
+        self.client.look_up(&self.active.settings);
+        self.count_idle()
+    }
+
     async fn mail(&mut self, sender: ReversePath) -> Result<(), End> {
+        let Some(peer) = self.client.peer.clone() else {
+            return self.refuse_sender(&Reply::new(530, (5, 7, 0), "Authentication required"), "stranger");
+        };
         let hop = self.door.passage.corridor.next_hop();
-        let fresh = Offer::new(&self.door.settings.limits, &hop.extensions());
+        let fresh = Offer::new(self.limits(), &hop.extensions());
         let against = self.offer.against_sender(&sender).or_else(|| fresh.against_declared(&sender));
-        if let Some(reply) = against.or_else(|| self.against_foreign(&sender)) {
+        if let Some(reply) = against.or_else(|| self.against_foreign(&peer, &sender)) {
             return self.refuse_sender(&reply, "sender");
         }
         let Some(reservation) = self.door.budget.reserve(first_room(sender.size())) else {
-            return self.refuse_sender(&no_memory(), "memory");
+            return self.refuse_sender(&Unfit::NoMemory.reply(), "memory");
         };
         self.refused = false;
         let upstream = hop.begin(sender.clone(), None);
         let most = self.offer.size.min(fresh.size);
         let (waiting, accepted) = (Vec::new(), Vec::new());
-        self.open = Some(Box::new(Open { sender, upstream, waiting, accepted, most, reservation }));
+        self.open = Some(Box::new(Open { peer, sender, upstream, waiting, accepted, most, reservation }));
         self.connection.reply(&Reply::new(250, (2, 1, 0), "Sender OK"));
         Ok(())
     }
 
-    fn against_foreign(&self, sender: &ReversePath) -> Option<Reply> {
+    fn against_foreign(&self, peer: &Peer, sender: &ReversePath) -> Option<Reply> {
         let address = sender.address.as_ref()?;
-        let own = self.door.settings.own_domains.iter().any(|domain| address.is_within(domain));
-        (self.peer.senders == Senders::OwnDomains && !own)
+        let own = self.active.settings.own_domains.iter().any(|domain| address.is_within(domain));
+        (peer.senders == Senders::OwnDomains && !own)
             .then(|| Reply::new(550, (5, 7, 1), "This sender may not send through here"))
     }
 
     /// Puts a recipient into the group, or refuses it in its turn.
     async fn rcpt(&mut self, recipient: ForwardPath) -> Result<(), End> {
-        let most = self.door.settings.limits.recipients;
+        let most = self.limits().recipients;
         self.offered += 1;
         if self.offered > OFFERS * most {
             return Err(End::hang_up(421, (4, 7, 0), "Too many recipients without a message", "recipients"));
@@ -361,7 +399,7 @@ impl<C: Corridor> Session<C> {
         // What the hop offers was perhaps learned only now.
         let hop = self.door.passage.corridor.next_hop();
         let lacking = (first && !open.upstream.is_blind())
-            .then(|| Offer::new(&self.door.settings.limits, &hop.extensions()).against_declared(&open.sender))
+            .then(|| Offer::new(&self.active.settings.limits, &hop.extensions()).against_declared(&open.sender))
             .flatten();
         let mut answers = answers.into_iter();
         for recipient in batch {
@@ -383,26 +421,25 @@ impl<C: Corridor> Session<C> {
         self.connection.reply(&Reply::plain(354, "End data with <CR><LF>.<CR><LF>"));
         self.connection.flush().await.map_err(|_| End::Gone)?;
         self.await_content().await?;
-        let limits = &self.door.settings.limits;
-        let Open { sender, upstream, accepted, most, reservation, .. } = *open;
-        let (received, reservation) = receive(&mut self.connection, &self.peer, limits, most, reservation).await?;
+        let limits = &self.active.settings.limits;
+        let Open { peer, sender, upstream, accepted, most, reservation, .. } = *open;
+        let (received, reservation) = receive(&mut self.connection, &peer, limits, most, reservation).await?;
         let Answered { reply, key } = match received {
             Received::Unfit { reply, reason } => {
                 // Given back before the answer is.
                 drop((upstream, reservation));
-                tracing::info!(client = %self.client, reason, code = reply.code(), "refused a message");
+                tracing::info!(client = %self.client.address, reason, code = reply.code(), "refused a message");
                 self.door.refused(reason);
                 Answered { reply, key: None }
             }
             Received::Whole { content, normalised } => {
                 if normalised {
-                    tracing::info!(client = %self.client, "made the line ends of a message CR LF");
+                    tracing::info!(client = %self.client.address, "made the line ends of a message CR LF");
                     metrics::counter!("outgate_smtp_normalised_total").increment(1);
                 }
                 let envelope = Envelope { sender, recipients: accepted };
                 let complete = Complete { origin: self.origin(), envelope, upstream, content, reservation };
                 let door = Arc::clone(&self.door);
-                let peer = Arc::clone(&self.peer);
                 // On the heap: its state is large, and idle sessions must be small.
                 Box::pin(async move { hand_in(&door, &peer, complete).await }).await
             }
@@ -415,7 +452,7 @@ impl<C: Corridor> Session<C> {
         if self.unheard.is_none() {
             return Ok(());
         }
-        let waited = timeout(self.door.settings.limits.data_wait, self.connection.fill()).await;
+        let waited = timeout(self.limits().data_wait, self.connection.fill()).await;
         match waited {
             Err(_) => Err(End::too_slow()),
             Ok(Err(_) | Ok(0)) => Err(End::Gone),
@@ -445,7 +482,8 @@ impl<C: Corridor> Session<C> {
 
     fn origin(&self) -> Origin {
         let (helo, esmtp) = self.name.clone().unwrap_or_default();
-        Origin { address: self.client, helo, esmtp, tls: None, user: None, door: Which::Smtp }
+        let tls = self.client.tls.as_ref().map(|tls| tls.label.clone());
+        Origin { address: self.client.address, helo, esmtp, tls, user: None, door: Which::Smtp }
     }
 
     /// Refuses what is well-formed.
@@ -465,7 +503,7 @@ impl<C: Corridor> Session<C> {
         self.offer_recipients().await;
         self.connection.reply(&reply);
         self.errors += 1;
-        if self.errors >= self.door.settings.limits.errors {
+        if self.errors >= self.limits().errors {
             return Err(End::hang_up(421, (4, 7, 0), "Too many errors", "errors"));
         }
         Ok(())
@@ -479,7 +517,7 @@ impl<C: Corridor> Session<C> {
 
     fn count_idle(&mut self) -> Result<(), End> {
         self.idle_commands += 1;
-        if self.idle_commands > self.door.settings.limits.idle_commands {
+        if self.idle_commands > self.limits().idle_commands {
             return Err(End::hang_up(421, (4, 7, 0), "Too many commands without a message", "idle-commands"));
         }
         Ok(())

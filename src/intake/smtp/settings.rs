@@ -1,5 +1,6 @@
 //! The door's settings, checked.
 
+use super::tls::{Certified, TlsSettings};
 use crate::{intake::Network, mail::wire::LineEndings};
 use std::{
     net::{IpAddr, SocketAddr},
@@ -9,20 +10,28 @@ use std::{
 /// What the door must know.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// Where sessions begin in clear.
     pub listen: Vec<SocketAddr>,
+    /// Where TLS begins with the first byte (RFC 8314 3.3).
+    pub listen_tls: Vec<SocketAddr>,
     /// What we call ourselves: banner, EHLO, Received.
     pub hostname: String,
     /// The organisation's own domains, those below them included.
     pub own_domains: Vec<String>,
-    /// Who may hand in mail. The first whose networks hold the client's address counts.
+    /// Who may hand in mail. The first that fits the client counts.
     pub peers: Vec<Peer>,
+    /// None: neither STARTTLS nor TLS from the first byte.
+    pub tls: Option<TlsSettings>,
     pub limits: Limits,
 }
 
-/// Clients that may hand in mail without authenticating.
+/// Clients that may hand in mail without authenticating. All that is given here must fit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
+    /// Empty: anywhere.
     pub networks: Vec<Network>,
+    /// The host name in the certificate that the client must show.
+    pub certificate_name: Option<String>,
     /// From the final dot: the client gives up soon after.
     pub answer_within: Duration,
     pub senders: Senders,
@@ -46,6 +55,7 @@ impl Peer {
     pub fn new(networks: Vec<Network>) -> Self {
         Self {
             networks,
+            certificate_name: None,
             answer_within: Self::ANSWER_WITHIN,
             senders: Senders::default(),
             line_endings: LineEndings::default(),
@@ -54,7 +64,17 @@ impl Peer {
 
     /// Names the peer in a retry record. All clients of one peer are one: a cluster may try again from another node.
     pub(super) fn id(&self) -> String {
-        self.networks.iter().map(Network::to_string).collect::<Vec<_>>().join(",")
+        let networks = self.networks.iter().map(Network::to_string);
+        networks.chain(self.certificate_name.clone()).collect::<Vec<_>>().join(",")
+    }
+
+    fn is_at(&self, address: IpAddr) -> bool {
+        self.networks.is_empty() || self.networks.iter().any(|network| network.contains(address))
+    }
+
+    fn has(&self, certificate: Option<&Certified>) -> bool {
+        let Some(name) = &self.certificate_name else { return true };
+        certificate.is_some_and(|certificate| certificate.is_for(name))
     }
 }
 
@@ -69,6 +89,8 @@ pub struct Limits {
     pub connections: usize,
     /// Of one network (IPv4 /24, IPv6 /64) that is not a peer's. Postfix's default.
     pub connections_per_network: u32,
+    /// A whole TLS handshake. Postfix's default for a peer under stress; ours always.
+    pub handshake_wait: Duration,
     /// RFC 5321 4.5.3.2.7.
     pub command_wait: Duration,
     /// RFC 5321 4.5.3.2.5.
@@ -98,6 +120,7 @@ impl Default for Limits {
             recipients: 1_000,
             connections: 10_000,
             connections_per_network: 50,
+            handshake_wait: Duration::from_secs(30),
             command_wait: Duration::from_secs(300),
             data_wait: Duration::from_secs(180),
             data_total: Duration::from_secs(3_600),
@@ -116,25 +139,44 @@ impl Settings {
     pub fn new(listen: Vec<SocketAddr>, hostname: impl Into<String>) -> Self {
         Self {
             listen,
+            listen_tls: Vec::new(),
             hostname: hostname.into(),
             own_domains: Vec::new(),
             peers: Vec::new(),
+            tls: None,
             limits: Limits::default(),
         }
     }
 
     /// The peer to which a client belongs.
-    pub fn peer(&self, client: IpAddr) -> Option<&Peer> {
-        self.peers.iter().find(|peer| peer.networks.iter().any(|network| network.contains(client)))
+    pub fn peer(&self, address: IpAddr, certificate: Option<&Certified>) -> Option<&Peer> {
+        self.peers.iter().find(|peer| peer.is_at(address) && peer.has(certificate))
+    }
+
+    /// Whether a client at `address` that is no peer may become one in its session.
+    pub fn may_become_peer(&self, address: IpAddr) -> bool {
+        self.tls.is_some() && self.peers.iter().any(|peer| peer.certificate_name.is_some() && peer.is_at(address))
+    }
+
+    /// Whether clients are asked for a certificate.
+    pub fn asks_certificates(&self) -> bool {
+        self.peers.iter().any(|peer| peer.certificate_name.is_some())
     }
 
     /// Whether the settings would make us an open relay: then we do not start.
     pub fn relay_risk(&self) -> Option<RelayRisk> {
-        let wide = |network: &&Network| is_too_wide(**network);
-        if let Some(network) = self.peers.iter().flat_map(|peer| &peer.networks).find(wide) {
-            return Some(RelayRisk::TooWide { network: *network });
+        for peer in &self.peers {
+            if peer.networks.is_empty() && peer.certificate_name.is_none() {
+                return Some(RelayRisk::Anybody);
+            }
+            // Whoever must show a certificate may come from anywhere.
+            let wide = peer.networks.iter().find(|network| peer.certificate_name.is_none() && is_too_wide(**network));
+            if let Some(network) = wide {
+                return Some(RelayRisk::TooWide { network: *network });
+            }
         }
-        let public = self.listen.iter().find(|address| !address.ip().to_canonical().is_loopback());
+        let mut all = self.listen.iter().chain(&self.listen_tls);
+        let public = all.find(|address| !address.ip().to_canonical().is_loopback());
         match public {
             Some(listen) if self.peers.is_empty() => Some(RelayRisk::NoPeers { listen: *listen }),
             _ => None,
@@ -149,10 +191,12 @@ pub enum RelayRisk {
     NoPeers { listen: SocketAddr },
     #[error("the peer network {network} is a good part of the whole internet: anyone could send through this gateway")]
     TooWide { network: Network },
+    #[error("a peer without networks and without a certificate's name is everybody")]
+    Anybody,
 }
 
 /// Shorter than any block that one organisation holds. All private IPv6 (RFC 4193) is one's own whatever its length.
-fn is_too_wide(network: Network) -> bool {
+pub fn is_too_wide(network: Network) -> bool {
     match network.address() {
         IpAddr::V4(_) => network.prefix() < 8,
         IpAddr::V6(address) => network.prefix() < 16 && !(address.is_unique_local() && network.prefix() >= 7),
@@ -193,10 +237,24 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_admits_from_anywhere_but_nothing_admits_everybody() {
+        let mut settings = settings("0.0.0.0:25", &[]);
+        settings.peers = vec![Peer::new(Vec::new())];
+        assert_eq!(settings.relay_risk(), Some(RelayRisk::Anybody));
+        let known = Peer { certificate_name: Some("mail.ours.example".into()), ..Peer::new(Vec::new()) };
+        settings.peers = vec![Peer { networks: vec!["0.0.0.0/0".parse().unwrap()], ..known.clone() }];
+        assert_eq!(settings.relay_risk(), None);
+        settings.peers = vec![known];
+        assert_eq!(settings.relay_risk(), None);
+        assert!(settings.peer("192.0.2.1".parse().unwrap(), None).is_none(), "not without the certificate");
+    }
+
+    #[test]
     fn the_first_peer_that_fits_counts() {
         let mut settings = settings("127.0.0.1:25", &["192.0.2.0/28"]);
-        settings.peers.push(Peer { senders: Senders::OwnDomains, ..Peer::new(vec!["192.0.2.0/24".parse().unwrap()]) });
-        let senders = |client: &str| settings.peer(client.parse().unwrap()).map(|peer| peer.senders);
+        let own = Peer { senders: Senders::OwnDomains, ..Peer::new(vec!["192.0.2.0/24".parse().unwrap()]) };
+        settings.peers.push(own);
+        let senders = |client: &str| settings.peer(client.parse().unwrap(), None).map(|peer| peer.senders);
         assert_eq!(senders("192.0.2.1"), Some(Senders::Any));
         assert_eq!(senders("192.0.2.200"), Some(Senders::OwnDomains));
         assert_eq!(senders("198.51.100.1"), None);

@@ -97,6 +97,29 @@ impl Edited {
         self.splices.pieces(&self.message)
     }
 
+    /// The header's fields, edited.
+    pub fn header(&self) -> Vec<u8> {
+        self.splices.build(&self.message, self.message.root().header.clone())
+    }
+
+    /// The body in pieces, when an edit is in it.
+    pub fn body(&self) -> Option<Vec<Cow<'_, [u8]>>> {
+        let start = self.message.root().body.start;
+        let inside: Vec<&Splice> = self.splices.iter().filter(|splice| splice.range.start >= start).collect();
+        if inside.is_empty() {
+            return None;
+        }
+        let mut pieces = Vec::with_capacity(2 * inside.len() + 1);
+        let mut at = start;
+        for splice in inside {
+            pieces.push(self.message.read(at..splice.range.start));
+            pieces.push(Cow::Borrowed(&splice.bytes[..]));
+            at = splice.range.end;
+        }
+        pieces.push(self.message.read(at..self.message.len()));
+        Some(pieces)
+    }
+
     /// All bytes in one copy.
     pub fn to_vec(&self) -> Vec<u8> {
         self.splices.build(&self.message, 0..self.message.len())

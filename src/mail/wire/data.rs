@@ -32,6 +32,19 @@ pub struct Blemishes {
 }
 
 impl Blemishes {
+    /// Of bytes that no dot ends: what a mail server hands a filter.
+    pub fn of(content: &[u8]) -> Self {
+        let mut blemishes = Self::default();
+        for at in memchr::memchr3_iter(b'\r', b'\n', 0, content) {
+            match content[at] {
+                b'\r' => blemishes.bare_cr |= content.get(at + 1) != Some(&b'\n'),
+                b'\n' => blemishes.bare_lf |= at == 0 || content[at - 1] != b'\r',
+                _ => blemishes.nul = true,
+            }
+        }
+        blemishes
+    }
+
     pub fn any(self) -> bool {
         self.bare_cr || self.bare_lf || self.nul
     }

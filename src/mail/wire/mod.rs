@@ -1,4 +1,5 @@
-//! The SMTP codec, sans I/O: commands, replies, the DATA stream. Used by the door and by the relay.
+//! The codecs, sans I/O: commands, replies and the DATA stream of SMTP, used by the door and by the relay; `milter`, the
+//! other door's.
 //!
 //! In: bytes in any chunks. Out: parsed commands and replies, message bytes. Never: a socket, a bare CR, LF or
 //! NUL written out.
@@ -6,6 +7,7 @@
 mod command;
 mod data;
 mod line;
+pub mod milter;
 mod reply;
 mod reply_parser;
 mod stuff;

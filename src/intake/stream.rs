@@ -9,12 +9,14 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
-use tokio_rustls::client::TlsStream;
+use tokio_rustls::TlsStream;
 
 #[derive(Debug)]
-pub(super) enum Stream {
+pub enum Stream {
     Clear(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+    /// Taken away for a handshake that did not succeed.
+    Ended,
 }
 
 impl AsyncRead for Stream {
@@ -22,6 +24,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Stream::Clear(stream) => Pin::new(stream).poll_read(cx, buf),
             Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+            Stream::Ended => Poll::Ready(Ok(())),
         }
     }
 }
@@ -31,6 +34,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Clear(stream) => Pin::new(stream).poll_write(cx, buf),
             Stream::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+            Stream::Ended => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
         }
     }
 
@@ -38,6 +42,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Clear(stream) => Pin::new(stream).poll_flush(cx),
             Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::Ended => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
         }
     }
 
@@ -45,6 +50,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Stream::Clear(stream) => Pin::new(stream).poll_shutdown(cx),
             Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Ended => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
         }
     }
 }

@@ -1,0 +1,273 @@
+//! `[smtp]` and its peers: as written, and checked, with the files that they name.
+//!
+//! In: the tables. Out: the door's settings, certificates read. Never: an open relay, a peer that is every customer of a
+//! cloud, a certificate that turns out useless only when a client comes.
+
+use super::{
+    check::{default, listen, or_default, values},
+    clouds,
+    named_files::{self, Secrecy},
+    settings::SmtpDoor,
+    written::{domain, path, sockets},
+};
+use crate::{
+    diagnostic::{Diagnostic, Diagnostics, Located, Source, Table},
+    intake::{
+        Network, OwnCertificate,
+        smtp::{self, Peer, RelayRisk, Senders, ServerTls, TlsError, TlsSettings},
+    },
+    mail::wire::LineEndings,
+    sensitive::Sensitive,
+};
+use std::{
+    net::SocketAddr,
+    ops::{Range, RangeInclusive},
+    path::Path,
+    time::Duration,
+};
+
+/// Below it no message can be scanned and relayed; above it every client has given up (RFC 5321 4.5.3.2.6: 10 minutes).
+const ANSWER_WITHIN: RangeInclusive<u64> = 10..=600;
+
+#[derive(Debug)]
+pub(super) struct Written {
+    at: Range<usize>,
+    listen: Vec<Located<SocketAddr>>,
+    listen_tls: Vec<Located<SocketAddr>>,
+    certificate: Option<Located<String>>,
+    key: Option<Located<String>>,
+    authorities: Option<Located<String>>,
+    peers: Vec<WrittenPeer>,
+}
+
+#[derive(Debug)]
+struct WrittenPeer {
+    networks: Vec<Located<Network>>,
+    certificate_name: Option<Located<String>>,
+    answer_within: Option<Located<Duration>>,
+    senders: Option<Located<Senders>>,
+    line_endings: Option<Located<LineEndings>>,
+    tenant: Option<Located<String>>,
+    unbuilt: Vec<Located<&'static str>>,
+}
+
+impl Written {
+    /// All places where it listens, the default too.
+    pub fn sockets(&self) -> Vec<Located<SocketAddr>> {
+        if self.listen_tls.is_empty() {
+            return or_default(&self.listen, default::SMTP_LISTEN).collect();
+        }
+        self.listen.iter().chain(&self.listen_tls).cloned().collect()
+    }
+}
+
+pub(super) fn read(table: &Table<'_>) -> Written {
+    Written {
+        at: table.at(),
+        listen: sockets(table, "listen"),
+        listen_tls: sockets(table, "listen-tls"),
+        certificate: path(table, "certificate-file"),
+        key: path(table, "key-file"),
+        authorities: path(table, "certificate-authority-file"),
+        peers: table.tables("peer").iter().map(peer).collect(),
+    }
+}
+
+fn peer(table: &Table<'_>) -> WrittenPeer {
+    let certificate_name = table.parsed(
+        "certificate-name",
+        "the host name in the client's certificate, such as mail.ours.example",
+        domain,
+    );
+    let allowed = "an address or a block of addresses, such as 192.0.2.1 or 192.0.2.0/24";
+    // Whoever shows the certificate may come from anywhere.
+    let networks = if table.has("certificate-name") { table.value("networks") } else { table.required("networks") }
+        .map(|value| {
+            let elements = value.elements();
+            if elements.is_empty() {
+                value.mistake("`networks` admits nobody");
+            }
+            elements.iter().filter_map(|element| element.parsed(allowed, str::parse::<Network>)).collect()
+        });
+    let asked = ["xclient", "login-in-received"].into_iter().filter_map(|key| {
+        let flag = table.value(key).and_then(|value| value.flag()).filter(|flag| flag.value)?;
+        Some(Located::new(key, flag.at))
+    });
+    let peer = WrittenPeer {
+        networks: networks.unwrap_or_default(),
+        certificate_name,
+        answer_within: table.duration("answer-within"),
+        senders: table.choice("senders", &[("any", Senders::Any), ("own-domains", Senders::OwnDomains)]),
+        line_endings: table
+            .choice("line-endings", &[("strict", LineEndings::Strict), ("normalise", LineEndings::Normalise)]),
+        tenant: table.text("tenant"),
+        unbuilt: asked.collect(),
+    };
+    table.finish();
+    peer
+}
+
+/// None when a mistake was noted.
+pub(super) fn check(
+    source: &Source,
+    folder: &Path,
+    written: &Written,
+    diagnostics: &mut Diagnostics,
+) -> Option<SmtpDoor> {
+    let before = diagnostics.len();
+    let mut check = Check { source, folder, diagnostics };
+    let tls = check.tls(written);
+    check.relay_risk(written);
+    for peer in &written.peers {
+        check.peer(peer, tls.is_some() || written.certificate.is_some());
+    }
+    if diagnostics.len() > before {
+        return None;
+    }
+    let listen = if written.listen_tls.is_empty() {
+        listen(written.listen.clone(), default::SMTP_LISTEN)
+    } else {
+        values(written.listen.clone())
+    };
+    Some(SmtpDoor { listen, listen_tls: values(written.listen_tls.clone()), tls, peers: peers(&written.peers) })
+}
+
+/// Without any peer, this machine itself (a listener that others reach was refused before).
+fn peers(written: &[WrittenPeer]) -> Vec<Peer> {
+    if written.is_empty() {
+        let networks = default::PEER_NETWORKS.iter();
+        let networks = networks.map(|network| network.parse().expect("a default of ours is a network"));
+        return vec![Peer::new(networks.collect())];
+    }
+    written.iter().map(WrittenPeer::checked).collect()
+}
+
+impl WrittenPeer {
+    fn checked(&self) -> Peer {
+        Peer {
+            networks: values(self.networks.clone()),
+            certificate_name: self.certificate_name.as_ref().map(|name| name.value.clone()),
+            answer_within: self.answer_within.as_ref().map_or(Peer::ANSWER_WITHIN, |within| within.value),
+            senders: self.senders.as_ref().map_or(Senders::Any, |senders| senders.value),
+            line_endings: self.line_endings.as_ref().map(|endings| endings.value).unwrap_or_default(),
+        }
+    }
+}
+
+struct Check<'c> {
+    source: &'c Source,
+    folder: &'c Path,
+    diagnostics: &'c mut Diagnostics,
+}
+
+impl Check<'_> {
+    fn mistake(&mut self, at: &Range<usize>, message: impl Into<String>, allowed: impl Into<String>) {
+        self.diagnostics.push(Diagnostic::new(self.source, at.clone(), message).with_allowed(allowed));
+    }
+
+    fn tls(&mut self, written: &Written) -> Option<TlsSettings> {
+        for (one, other, name) in
+            [(&written.certificate, &written.key, "key-file"), (&written.key, &written.certificate, "certificate-file")]
+        {
+            if let (Some(one), None) = (one, other) {
+                self.mistake(&one.at, format!("`{name}` is missing beside this"), "allowed: both, or neither");
+            }
+        }
+        let Some((certificate, key)) = written.certificate.as_ref().zip(written.key.as_ref()) else {
+            let needs = written.listen_tls.first().map(|listen| &listen.at);
+            if let Some(at) = needs.or(written.authorities.as_ref().map(|file| &file.at)) {
+                self.mistake(at, "there is no TLS without a certificate", "write certificate-file and key-file");
+            }
+            return None;
+        };
+        let asks = written.peers.iter().any(|peer| peer.certificate_name.is_some());
+        if let Some(authorities) = written.authorities.as_ref().filter(|_| !asks) {
+            let message = "no client is asked for a certificate";
+            self.mistake(&authorities.at, message, "write certificate-name in a [[smtp.peer]], or leave this out");
+        }
+        let mut file = |named, secrecy| named_files::read(self.source, self.folder, named, secrecy, self.diagnostics);
+        let (chain, secret) = (file(certificate, Secrecy::None), file(key, Secrecy::Group));
+        let authorities = match &written.authorities {
+            Some(named) => Some(file(named, Secrecy::None)?),
+            None => None,
+        };
+        let tls =
+            TlsSettings { certificate: OwnCertificate { chain: chain?, key: Sensitive::new(secret?) }, authorities };
+        // The door itself says whether it can use them; here it gets its place.
+        if let Err(error) = ServerTls::new(&tls, asks) {
+            let at = match (&error, &written.authorities) {
+                (TlsError::Key(_), _) => &key.at,
+                (TlsError::Authorities(_), Some(file)) => &file.at,
+                _ => &certificate.at,
+            };
+            self.diagnostics.push(Diagnostic::new(self.source, at.clone(), error.to_string()));
+        }
+        Some(tls)
+    }
+
+    /// The door itself says what would be an open relay; here it gets its place.
+    fn relay_risk(&mut self, smtp: &Written) {
+        let mut door = smtp::Settings::new(values(smtp.listen.clone()), "");
+        door.listen_tls = values(smtp.listen_tls.clone());
+        door.peers = smtp.peers.iter().map(WrittenPeer::checked).collect();
+        let Some(risk) = door.relay_risk() else { return };
+        let mut networks = smtp.peers.iter().flat_map(|peer| &peer.networks);
+        let (at, allowed) = match &risk {
+            RelayRisk::NoPeers { listen } => (
+                smtp.sockets().into_iter().find(|written| written.value == *listen).map(|written| written.at),
+                "write [[smtp.peer]] with its networks, or listen on 127.0.0.1",
+            ),
+            RelayRisk::TooWide { network } => (
+                networks.find(|written| written.value == *network).map(|written| written.at.clone()),
+                "allowed: the networks of your own mail servers",
+            ),
+            // Noted when read: `networks` is missing, or empty.
+            RelayRisk::Anybody => return,
+        };
+        self.mistake(&at.unwrap_or(smtp.at.clone()), format!("an open relay: {risk}"), allowed);
+    }
+
+    fn peer(&mut self, peer: &WrittenPeer, tls: bool) {
+        for key in &peer.unbuilt {
+            let message = format!("`{}` is not built yet (issue 3): nobody can be trusted by it", key.value);
+            self.mistake(&key.at, message, "leave it out");
+        }
+        if let Some(within) = &peer.answer_within
+            && !ANSWER_WITHIN.contains(&within.value.as_secs())
+        {
+            let allowed = format!("allowed: from {} s to {} s", ANSWER_WITHIN.start(), ANSWER_WITHIN.end());
+            self.mistake(&within.at, "`answer-within` is out of range", allowed);
+        }
+        if let Some(name) = peer.certificate_name.as_ref().filter(|_| !tls) {
+            let message = "without TLS no client shows a certificate";
+            self.mistake(&name.at, message, "write certificate-file and key-file in [smtp]");
+        }
+        for network in &peer.networks {
+            // What is wider than any organisation's own network was refused already.
+            let mut door = smtp::Settings::new(Vec::new(), "");
+            door.peers = vec![Peer::new(vec![network.value])];
+            let cloud = clouds::shared(&network.value).filter(|_| door.relay_risk().is_none());
+            if let Some(cloud) = cloud {
+                self.cloud(peer, &network.at, &network.value.to_string(), cloud);
+            }
+        }
+        if let Some(name) = &peer.certificate_name
+            && let Some(cloud) = clouds::shared_name(&name.value)
+        {
+            self.cloud(peer, &name.at, &name.value, cloud);
+        }
+        if let Some(tenant) = &peer.tenant {
+            let message = "`tenant`: the tenant check is not built yet (issue 3)";
+            self.mistake(&tenant.at, message, "leave this peer out");
+        }
+    }
+
+    fn cloud(&mut self, peer: &WrittenPeer, at: &Range<usize>, what: &str, cloud: &str) {
+        let own = peer.senders.as_ref().is_some_and(|senders| senders.value == Senders::OwnDomains);
+        if own && peer.tenant.is_some() {
+            return;
+        }
+        let message = format!("{what} is shared by all customers of {cloud}: each of them could send as you");
+        self.mistake(at, message, "write `tenant` and `senders = \"own-domains\"` in this [[smtp.peer]]");
+    }
+}

@@ -1,0 +1,92 @@
+//! `[smtp]`: certificates and peers, and what of them does not go together.
+
+use outgate::config::{Settings, read_settings};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+
+const HEAD: &str = "policy = 'policies/baseline'\n[next-hop]\naddress = '127.0.0.1:10036'\n[smtp]\n";
+const TLS: &str = "certificate-file = 'own.pem'\nkey-file = 'own.key'\n";
+
+/// A folder with a certificate, its key, and some files that are none of these.
+fn home() -> tempfile::TempDir {
+    let home = tempfile::tempdir().expect("a folder");
+    let made = rcgen::generate_simple_self_signed(vec!["gate.example".to_string()]).expect("a certificate");
+    let other = rcgen::KeyPair::generate().expect("a key");
+    write(home.path(), "own.pem", &made.cert.pem(), 0o644);
+    write(home.path(), "own.key", &made.signing_key.serialize_pem(), 0o640);
+    write(home.path(), "open.key", &made.signing_key.serialize_pem(), 0o644);
+    write(home.path(), "other.key", &other.serialize_pem(), 0o600);
+    write(home.path(), "nothing", "nothing\n", 0o600);
+    home
+}
+
+fn write(home: &Path, name: &str, text: &str, mode: u32) {
+    let path = home.join(name);
+    fs::write(&path, text).expect("a file");
+    fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("its mode");
+}
+
+fn read(home: &Path, text: &str) -> Result<Settings, String> {
+    let file = home.join("outgate.toml");
+    fs::write(&file, format!("{HEAD}{text}\n")).expect("a file");
+    read_settings(&file).map(|(settings, _)| settings).map_err(|mistakes| mistakes.to_string())
+}
+
+#[test]
+fn everything_that_the_door_can_have() {
+    let home = home();
+    let text = format!(
+        "listen = '127.0.0.1:10035'\nlisten-tls = ['127.0.0.1:10465']\n{TLS}certificate-authority-file = 'own.pem'
+        [[smtp.peer]]
+        networks = ['192.0.2.0/24']
+        [[smtp.peer]]
+        certificate-name = 'Mail.ours.example'
+        senders = 'own-domains'"
+    );
+    let door = read(home.path(), &text).unwrap_or_else(|mistakes| panic!("{mistakes}")).smtp.expect("a door");
+    assert_eq!((door.listen.len(), door.listen_tls.len(), door.peers.len()), (1, 1, 2));
+    assert!(door.tls.is_some_and(|tls| tls.authorities.is_some()));
+    assert_eq!(door.peers[1].certificate_name.as_deref(), Some("mail.ours.example"));
+    assert!(door.peers[1].networks.is_empty());
+}
+
+#[test]
+fn with_tls_from_the_first_byte_alone_nothing_listens_in_clear() {
+    let home = home();
+    let door = read(home.path(), &format!("listen-tls = '127.0.0.1:10465'\n{TLS}")).expect("good").smtp;
+    assert!(door.is_some_and(|door| door.listen.is_empty() && door.listen_tls.len() == 1));
+}
+
+#[test]
+fn what_does_not_go_together_or_cannot_be_used() {
+    let home = home();
+    let peer = |text: &str| format!("{TLS}[[smtp.peer]]\n{text}");
+    for (text, expected) in [
+        ("certificate-file = 'own.pem'".to_string(), "`key-file` is missing beside this"),
+        ("key-file = 'own.key'".into(), "`certificate-file` is missing beside this"),
+        ("listen-tls = '127.0.0.1:465'".into(), "there is no TLS without a certificate"),
+        ("certificate-authority-file = 'own.pem'".into(), "there is no TLS without a certificate"),
+        (format!("{TLS}certificate-authority-file = 'own.pem'"), "no client is asked for a certificate"),
+        ("certificate-file = 'missing'\nkey-file = 'own.key'".into(), "missing: No such file"),
+        ("certificate-file = 'own.pem'\nkey-file = 'open.key'".into(), "others can read or change it (mode 0644)"),
+        ("certificate-file = 'own.pem'\nkey-file = 'other.key'".into(), "cannot be used: keys may not be"),
+        ("certificate-file = 'own.pem'\nkey-file = 'nothing'".into(), "it holds no private key in PEM"),
+        ("certificate-file = 'nothing'\nkey-file = 'own.key'".into(), "it holds no certificate in PEM"),
+        ("listen-tls = '0.0.0.0:465'\ncertificate-file = 'own.pem'\nkey-file = 'own.key'".into(), "an open relay"),
+        ("listen-tls = '127.0.0.1:10035'\nlisten = '127.0.0.1:10035'".into(), "where [smtp] already does"),
+        ("[[smtp.peer]]\ncertificate-name = 'mail.ours.example'".into(), "without TLS no client shows a certificate"),
+        (peer("senders = 'any'"), "`networks` is missing"),
+        (peer("certificate-name = 'mail.ours.example'\nnetworks = []"), "`networks` admits nobody"),
+        (peer("certificate-name = 'not a name'"), "not a domain"),
+        (
+            peer("certificate-name = 'mail.protection.outlook.com'"),
+            "mail.protection.outlook.com is shared by all customers of Microsoft 365",
+        ),
+        (
+            peer("certificate-name = 'smtp.gmail.com'\nsenders = 'own-domains'"),
+            "smtp.gmail.com is shared by all customers of Google Workspace",
+        ),
+    ] {
+        let found = read(home.path(), &text).map(|_| "accepted".to_string()).unwrap_or_else(|mistakes| mistakes);
+        assert!(found.contains(expected), "{text}\ngives\n{found}\nnot\n{expected}");
+    }
+}
