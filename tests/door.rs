@@ -1,4 +1,4 @@
-//! The SMTP door over loopback, with a corridor and a next hop of our own behind it.
+//! The doors over loopback, with a corridor and a next hop of our own behind it.
 
 #![allow(clippy::unwrap_used)]
 
@@ -12,6 +12,11 @@ mod clients;
 mod corridor;
 #[path = "door/house.rs"]
 mod house;
+#[path = "door/milter.rs"]
+mod milter;
+#[path = "support/mta.rs"]
+#[allow(dead_code, reason = "another test binary uses the rest")]
+mod mta;
 #[path = "door/stories.rs"]
 mod stories;
 #[path = "door/tls.rs"]

@@ -37,8 +37,12 @@ mod down_and_out;
 mod extensions;
 #[path = "servers/in_front.rs"]
 mod in_front;
+#[path = "servers/milter.rs"]
+mod milter;
 #[path = "servers/next_hops.rs"]
 mod next_hops;
+#[path = "servers/one_machine.rs"]
+mod one_machine;
 #[path = "servers/smuggling.rs"]
 mod smuggling;
 #[path = "servers/table.rs"]

@@ -4,6 +4,7 @@
 //!
 //! * `OUTGATE_KILLS=200`: so many kill -9 under load (without it: 12);
 //! * `OUTGATE_INCOMING=1000`: so many incoming messages (without it: 200);
+//! * `OUTGATE_GENERATED=100000`: so many generated messages (without it: 2,000);
 //! * `OUTGATE_CORPORA=DIR`: every message in `DIR/mail` goes through the gateway (without it: the fixtures);
 //! * `OUTGATE_RESTARTS=50`: so many restarts under constant clients (without it: 5);
 //! * `OUTGATE_BIN=FILE`: another build of the binary, such as the release build;
@@ -23,6 +24,8 @@ mod bad_configuration_keeps_the_old_set;
 mod certificates_reloaded;
 #[path = "stories/erased_is_gone.rs"]
 mod erased_is_gone;
+#[path = "stories/generated_is_identical.rs"]
+mod generated_is_identical;
 #[path = "stories/greylisted.rs"]
 mod greylisted;
 #[path = "stories/held_and_told.rs"]

@@ -100,12 +100,16 @@ impl House {
         let milter_door = milter::Door::new(milter_settings, gateway.clone(), keys);
         let reporter = Reporter { from: notices.from.clone(), hostname: settings.hostname.clone() };
         let outbox = Outbox::new(store, relay, Seals::new(keys), reporter, gateway.outbox.clone());
-        let tasks = vec![
-            tokio::spawn(door.clone().serve(clear, under_tls, stopped.clone())),
-            tokio::spawn(milter_door.serve(milters, stopped.clone())),
+        let mut tasks = vec![
             tokio::spawn(outbox.run(stopped.clone())),
-            tokio::spawn(super::housekeeping::run(gateway.clone(), stopped)),
+            tokio::spawn(super::housekeeping::run(gateway.clone(), stopped.clone())),
         ];
+        if !(clear.is_empty() && under_tls.is_empty()) {
+            tasks.push(tokio::spawn(door.clone().serve(clear, under_tls, stopped.clone())));
+        }
+        if !milters.is_empty() {
+            tasks.push(tokio::spawn(milter_door.serve(milters, stopped)));
+        }
         Ok(Self { gateway, door, stop, tasks, smtp, smtp_tls, milter: milter_bound })
     }
 

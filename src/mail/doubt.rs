@@ -28,6 +28,7 @@ pub(super) const UNKNOWN_CHARSET: &str = "a character set that is not known";
 pub(super) const STRAY_CONTROL: &str = "a carriage return or zero byte inside a header";
 pub(super) const ODD_FIELD_NAME: &str = "a header name with a space or other foreign byte";
 pub(super) const BLANK_CONTINUATION: &str = "a line of blanks inside a header";
+pub(super) const LEADING_BLANK: &str = "a message that begins with a blank";
 pub(super) const MIXED_LINE_ENDS: &str = "different line ends in one header";
 pub(super) const NO_EMPTY_LINE: &str = "no empty line between header and body";
 pub(super) const HEADER_IN_BODY: &str = "header lines at the start of the body";

@@ -40,6 +40,8 @@ pub(super) struct Block {
     pub odd_name: bool,
     /// A continuation line of blanks only: some readers end the header here.
     pub blank_continuation: bool,
+    /// Blanks before the first field of the message itself.
+    pub leading_blank: bool,
     /// Lines that end in CR LF beside lines that end in LF alone.
     pub mixed_line_ends: bool,
 }
@@ -56,6 +58,7 @@ pub(super) fn read_block(bytes: &[u8], start: usize, is_boundary: impl Fn(usize)
         stray_control: false,
         odd_name: false,
         blank_continuation: false,
+        leading_blank: false,
         mixed_line_ends: false,
     };
     let mut at = start;
@@ -86,6 +89,9 @@ pub(super) fn read_block(bytes: &[u8], start: usize, is_boundary: impl Fn(usize)
                 field.value.end = line_end;
                 field.whole.end = next;
             }
+        } else if is_blank(text[0]) && start == 0 {
+            // Every server puts a Received on top (RFC 5321 4.4): the recipient reads these as its last lines, and the fields below.
+            block.leading_blank = true;
         } else if let Some(name) = field_name(text) {
             block.too_many |= block.fields.len() == MOST_FIELDS;
             if !block.too_many && !block.too_large {

@@ -144,6 +144,21 @@ mod tests {
         assert_eq!(message.text(message.root()).text, "Hello\r\n");
     }
 
+    /// Below the Received that each server puts on top these blanks continue it, and the recipient reads the fields.
+    #[test]
+    fn blanks_at_the_very_top_do_not_end_the_header() {
+        for top in ["\tfolded\n", " \n", " a\n\t\n b: c\n"] {
+            let message = parse(&format!("{top}From: a@b.example\nContent-Transfer-Encoding: base64\n\nSGVsbG8=\n"));
+            assert_eq!(message.mailboxes("From").len(), 1, "{top:?}");
+            assert_eq!(message.text(message.root()).text, "Hello", "{top:?}");
+            let classes: Vec<_> = message.ambiguous().iter().map(|doubt| doubt.class).collect();
+            assert_eq!(classes, ["a message that begins with a blank"]);
+        }
+        assert_eq!(tree(&parse(" \nNot a field\n")), ["1 text/plain Not a field|"]);
+        let inner = parse("Content-Type: message/rfc822\n\n \nSubject: x\n\nA\n");
+        assert_eq!(tree(&inner)[1], "1.1 text/plain  |Subject: x||A|", "nothing stands on top of an enclosed one");
+    }
+
     #[test]
     fn nested() {
         let message = parse(

@@ -294,6 +294,7 @@ impl Scan<'_> {
             (block.stray_control, doubt::STRAY_CONTROL),
             (block.odd_name, doubt::ODD_FIELD_NAME),
             (block.blank_continuation, doubt::BLANK_CONTINUATION),
+            (block.leading_blank, doubt::LEADING_BLANK),
             (block.mixed_line_ends, doubt::MIXED_LINE_ENDS),
             (self.lacks_empty_line(index, block.end, heads_message), doubt::NO_EMPTY_LINE),
         ] {

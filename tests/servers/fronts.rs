@@ -22,6 +22,8 @@ pub enum Form {
     Exim,
     OpenSmtpd,
     Sendmail,
+    PostfixMilter,
+    SendmailMilter,
 }
 
 /// An organisation's server is called by a name of its own: so is the author of its bounces.
@@ -67,6 +69,14 @@ impl Form {
                 let (server, gate, world) = sendmail();
                 Front { port: server.port, gate, world, _server: Box::new(server) }
             }
+            Self::PostfixMilter => {
+                let (server, gate, world) = postfix_milter();
+                Front { port: server.port, gate, world, _server: Box::new(server) }
+            }
+            Self::SendmailMilter => {
+                let (server, gate, world) = sendmail_milter();
+                Front { port: server.port, gate, world, _server: Box::new(server) }
+            }
         }
     }
 
@@ -74,10 +84,13 @@ impl Form {
     pub fn alone(self, onwards: u16) -> Hop {
         Hop::start(
             match self {
-                Self::PostfixSmarthost | Self::PostfixContentFilter | Self::PostfixProxyFilter => Kind::Postfix,
+                Self::PostfixSmarthost
+                | Self::PostfixContentFilter
+                | Self::PostfixProxyFilter
+                | Self::PostfixMilter => Kind::Postfix,
                 Self::Exim => Kind::Exim,
                 Self::OpenSmtpd => Kind::OpenSmtpd,
-                Self::Sendmail => Kind::Sendmail,
+                Self::Sendmail | Self::SendmailMilter => Kind::Sendmail,
             },
             onwards,
         )
@@ -134,4 +147,26 @@ pub fn sendmail() -> (Sendmail, Gate, Sink) {
     let gate = Gate::with(&settings.replace("smarthost.example.net:25", &format!("127.0.0.1:{}", world.port)));
     let server = Sendmail::with(&place(&snippet("sendmail", "sendmail.mc"), gate.port, 0));
     (server, gate, world)
+}
+
+/// A Postfix that asks outgate's milter, and delivers to the world.
+pub fn postfix_milter() -> (Postfix, Gate, Sink) {
+    let (world, again) = (Sink::listen(), free_port());
+    let gate = Gate::with(&snippet("postfix-milter", "milter outgate.toml").replace("10036", &again.to_string()));
+    let placed = |name: &str| milter_place(&snippet("postfix-milter", name), gate.port, again);
+    let main = placed("milter main.cf") + &format!("relayhost = [127.0.0.1]:{}\n{OURS}", world.port);
+    let master = placed("milter master.cf") + &placed("milter listener master.cf");
+    (Postfix::with(&main, &master), gate, world)
+}
+
+/// A Sendmail that does.
+pub fn sendmail_milter() -> (Sendmail, Gate, Sink) {
+    let (world, again) = (Sink::listen(), free_port());
+    let gate = Gate::with(&snippet("sendmail", "sendmail milter outgate.toml").replace("10036", &again.to_string()));
+    let filter = milter_place(&snippet("sendmail", "milter sendmail.mc"), gate.port, again);
+    (Sendmail::with(&(Sendmail::smarthost(world.port) + &filter)), gate, world)
+}
+
+pub fn milter_place(text: &str, gate: u16, again: u16) -> String {
+    text.replace("8897", &gate.to_string()).replace("10036", &again.to_string())
 }

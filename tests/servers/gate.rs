@@ -31,7 +31,10 @@ impl Gate {
     pub fn with(settings: &str) -> Self {
         let folder = folder("gate");
         let port = free_port();
-        let settings = settings.replace("10035", &port.to_string()).replace("/var/lib/outgate", "data");
+        let settings = settings
+            .replace("10035", &port.to_string())
+            .replace("8897", &port.to_string())
+            .replace("/var/lib/outgate", "data");
         let settings = format!(
             "{settings}\n[console]\nlisten = \"127.0.0.1:0\"\n[metrics]\nlisten = \"127.0.0.1:0\"\n\
              [reviewers]\ndpo = [\"dpo@ours.example\"]\n"

@@ -72,7 +72,7 @@ fn seeds() -> Vec<Seed> {
     seeds
 }
 
-fn replaced(bytes: Vec<u8>, old: &[u8], new: &[u8]) -> Vec<u8> {
+pub fn replaced(bytes: Vec<u8>, old: &[u8], new: &[u8]) -> Vec<u8> {
     match memchr::memmem::find(&bytes, old) {
         Some(at) => [&bytes[..at], new, &bytes[at + old.len()..]].concat(),
         None => bytes,
@@ -104,7 +104,7 @@ impl Seed {
 }
 
 /// Below the lines that servers put on top.
-fn below_trace(bytes: &[u8]) -> &[u8] {
+pub fn below_trace(bytes: &[u8]) -> &[u8] {
     let mut at = 0;
     while ["Received:", "Return-Path:"].iter().any(|name| bytes[at..].starts_with(name.as_bytes())) {
         loop {
@@ -224,4 +224,14 @@ fn opensmtpd() {
 #[test]
 fn sendmail() {
     run(Form::Sendmail, false);
+}
+
+#[test]
+fn postfix_milter() {
+    run(Form::PostfixMilter, true);
+}
+
+#[test]
+fn sendmail_milter() {
+    run(Form::SendmailMilter, false);
 }

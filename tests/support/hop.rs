@@ -74,6 +74,11 @@ impl Hop {
         self.arrived().into_iter().filter(|arrived| super::number(&arrived.bytes).as_ref() == Some(&number)).collect()
     }
 
+    /// Takes what came from this sender out of what arrived, so that a long run keeps nothing.
+    pub fn take_from(&self, sender: &str) -> Vec<Arrived> {
+        lock(&self.shared.arrived).extract_if(.., |arrived| arrived.sender == sender).collect()
+    }
+
     /// Waits for a message that fits.
     pub fn wait_for(&self, what: &str, fits: impl Fn(&Arrived) -> bool) -> Arrived {
         super::wait_for(what, Duration::from_secs(30), || self.arrived().into_iter().find(&fits))

@@ -1,0 +1,12 @@
+-- A message that is relayed: every stage is answered, and the notice and our trace are put in.
+dofile(folder .. "/support.lua")
+local conn = connected()
+assert(mt.helo(conn, "client.ours.example") == nil, "HELO")
+envelope(conn, "<ann@ours.example>", { "<client@elsewhere.example>", "<other@elsewhere.example>" })
+assert(mt.test_option(conn, SMFIP_NODATA) or mt.data(conn) == nil, "DATA")
+message(conn, "stages", "The figures of the spring are ready.")
+reply_is(conn, SMFIR_ACCEPT, "end of body")
+assert(mt.eom_check(conn, MT_HDRINSERT, "Received"), "our trace")
+assert(mt.eom_check(conn, MT_BODYCHANGE), "the notice")
+assert(not mt.eom_check(conn, MT_HDRDELETE), "no field is taken away")
+mt.disconnect(conn)

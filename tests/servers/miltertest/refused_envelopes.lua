@@ -1,0 +1,13 @@
+-- Addresses that are none are refused at their stage, and the connection goes on.
+dofile(folder .. "/support.lua")
+local conn = connected()
+assert(mt.mailfrom(conn, "<no at>") == nil, "MAIL")
+reply_is(conn, SMFIR_REPLYCODE, "a sender that is none")
+envelope(conn, "<ann@ours.example>", {})
+assert(mt.rcptto(conn, "<@>") == nil, "RCPT")
+reply_is(conn, SMFIR_REPLYCODE, "a recipient that is none")
+assert(mt.rcptto(conn, "<client@elsewhere.example>") == nil, "RCPT")
+reply_is(conn, SMFIR_CONTINUE, "one that is")
+message(conn, "after", "The figures of the autumn are ready.")
+reply_is(conn, SMFIR_ACCEPT, "end of body")
+mt.disconnect(conn)
