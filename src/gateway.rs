@@ -24,7 +24,7 @@ use crate::{
         notice::Notices,
         relay::{Relay, RelayTransaction},
     },
-    intake::{Answer, Corridor, Onward, RetryKey, Submission},
+    intake::{Account, AccountName, Accounts, Answer, Corridor, Onward, RetryKey, StoreDown, Submission},
     policy::{self, FactQuery, FactSource, Facts, Mode},
     store::Store,
 };
@@ -93,6 +93,12 @@ impl Corridor for Gateway {
 
     fn unconfirmed(&self, key: RetryKey) {
         self.store.unconfirmed(key);
+    }
+}
+
+impl Accounts for Gateway {
+    async fn account(&self, name: &AccountName) -> Result<Option<Account>, StoreDown> {
+        self.store.account(name).await
     }
 }
 

@@ -34,6 +34,8 @@ mod held_and_told;
 mod incoming_passes_untouched;
 #[path = "stories/killed_under_load.rs"]
 mod killed_under_load;
+#[path = "stories/logins.rs"]
+mod logins;
 #[path = "stories/next_hop_down.rs"]
 mod next_hop_down;
 #[path = "stories/next_hop_misbehaves.rs"]

@@ -91,6 +91,12 @@ pub enum What {
         by: String,
         note: Option<String>,
     },
+    /// An account was made or changed. `account` is a keyed hash.
+    Account {
+        act: String,
+        account: String,
+        by: String,
+    },
     /// A ruleset became active.
     Activated {
         ruleset: Arc<str>,

@@ -13,7 +13,7 @@ use crate::{
     },
     diagnostic::{Diagnostic, Diagnostics},
     intake::{
-        Seals, milter,
+        Pace, Seals, milter,
         smtp::{self, Door},
     },
     keys::Keys,
@@ -180,7 +180,9 @@ fn door(settings: &Settings, own_domains: &[String]) -> smtp::Settings {
     door.own_domains = own_domains.to_vec();
     if let Some(smtp) = &settings.smtp {
         (door.listen, door.listen_tls) = (smtp.listen.clone(), smtp.listen_tls.clone());
-        (door.peers, door.tls) = (smtp.peers.clone(), smtp.tls.clone());
+        (door.peers, door.tls, door.auth) = (smtp.peers.clone(), smtp.tls.clone(), smtp.auth);
+        door.limits.account_messages = Pace::a_minute(smtp.account_messages);
+        door.limits.network_messages = Pace::a_minute(smtp.network_messages);
     }
     door
 }

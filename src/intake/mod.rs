@@ -3,19 +3,23 @@
 //! In: bytes on a connection. Out: a `Submission`, for which the corridor gives an `Answer` back. Never: judging,
 //! storing, or a 250 that nobody stands behind.
 
+mod accounts;
 mod memory;
 pub mod milter;
 mod network;
 mod passage;
 pub mod smtp;
 mod stream;
+mod throttle;
 pub mod tls;
 mod trace;
 mod unfit;
 
+pub use accounts::{Account, AccountName, Accounts, NoName, PasswordHash, SHORTEST_PASSWORD, UnfitPassword};
 pub use memory::{Budget, Reservation};
 pub use network::{Network, NetworkError};
 pub use stream::Stream;
+pub use throttle::Pace;
 pub use tls::OwnCertificate;
 pub use trace::{PASS, Pass, Seals, Trace, leading_trace};
 
@@ -101,7 +105,7 @@ impl<T> Onward<T> {
 }
 
 /// The corridor behind the doors: walks one submission to its answer.
-pub trait Corridor: Send + Sync + 'static {
+pub trait Corridor: Accounts {
     type NextHop: NextHop;
 
     fn next_hop(&self) -> &Self::NextHop;

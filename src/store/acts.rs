@@ -1,7 +1,12 @@
 //! What a job may do besides writing into the book: the rows of cases and of the outbox. Each act runs inside a
 //! savepoint of its batch, so that one that is refused leaves its neighbours alone.
 
-use super::{joining, retry::KEPT_MICROS, schema::micros};
+use super::{
+    accounts::{self, AccountRow},
+    joining,
+    retry::KEPT_MICROS,
+    schema::micros,
+};
 use crate::{
     intake::StoreDown,
     mail::SubmissionId,
@@ -53,6 +58,7 @@ pub(super) enum Act {
     },
     /// What one notice tells a sender of several holds; without an item they are not told at all.
     Join(JoinedHolds),
+    Account(AccountRow),
     /// At a start: leases of runs that are over.
     FreeLeases,
     /// Rows that are past their time.
@@ -169,6 +175,7 @@ impl Act {
                 Ok(acted)
             }
             Act::Join(joined) => joining::join(db, joined).await,
+            Act::Account(row) => accounts::put(db, row).await,
             Act::FreeLeases => {
                 sqlx::query("UPDATE outbox SET lease_owner = NULL, lease_until = NULL WHERE lease_until IS NOT NULL")
                     .execute(&mut *db)

@@ -7,6 +7,7 @@
 //! Several processes may have one folder open: `serve` and the `case` commands beside it. What only one may do is
 //! in [`Store::begin_service`]. The formats are described in `docs/reference/disk.md`.
 
+mod accounts;
 mod acts;
 mod blobs;
 mod book;

@@ -1,5 +1,6 @@
 //! Stories of the store, each in its own folder.
 
+mod accounts;
 mod book;
 mod cases;
 mod erase;
