@@ -6,7 +6,13 @@ use super::{
     exit, opening,
 };
 use crate::config::{self, init};
-use std::io::{self, BufReader, IsTerminal};
+use std::{
+    io::{self, BufReader, IsTerminal},
+    path::Path,
+};
+
+/// There where the package is installed.
+const UNIT: &str = "/usr/lib/systemd/system/outgate.service";
 
 pub fn init(options: &Init) -> Result<u8, Failure> {
     let given = init::Options {
@@ -24,12 +30,17 @@ pub fn init(options: &Init) -> Result<u8, Failure> {
     for path in &written {
         eprintln!("wrote {}", path.display());
     }
+    let settings = options.folder.join("outgate.toml");
     eprintln!(
-        "\nBack up {}: without it nothing that is held can be read again.\nNext: outgate --config {} config check, then outgate --config {} serve",
-        options.folder.join("store.key").display(),
-        options.folder.join("outgate.toml").display(),
-        options.folder.join("outgate.toml").display(),
+        "\nBack up {}: without it nothing that is held can be read again.",
+        options.folder.join("store.key").display()
     );
+    if settings == Path::new("/etc/outgate/outgate.toml") && Path::new(UNIT).exists() {
+        eprintln!("Next: outgate config check, then systemctl enable --now outgate");
+    } else {
+        let settings = settings.display();
+        eprintln!("Next: outgate --config {settings} config check, then outgate --config {settings} serve");
+    }
     Ok(0)
 }
 
