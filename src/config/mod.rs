@@ -5,6 +5,7 @@
 
 mod check;
 mod clouds;
+mod dkim;
 mod folders;
 pub mod init;
 pub mod key_file;

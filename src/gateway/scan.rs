@@ -4,8 +4,9 @@ use crate::{
     detect::{Detectors, Scan},
     intake::Submission,
     mail::{
-        PartId, Unread, UnreadReason,
-        edit::{Changes, Transport},
+        Message, PartId, Unread, UnreadReason,
+        dkim::Dkim,
+        edit::{Changes, Edited, Transport},
     },
     policy::{
         PlannedEdit, Verdict,
@@ -17,6 +18,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use time::OffsetDateTime;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout_at},
@@ -91,6 +93,38 @@ impl Pool {
         }
     }
 
+    /// The copy that leaves without the signatures that its edits broke, and ours to stand on its top. A fault of ours is
+    /// one signature less, never a message less.
+    pub async fn sign(
+        &self,
+        dkim: &Arc<Dkim>,
+        submission: &Submission,
+        edited: Option<Edited>,
+    ) -> Result<(Option<Edited>, Vec<u8>), Busy> {
+        if dkim.is_empty() {
+            return Ok((edited, Vec::new()));
+        }
+        let (dkim, message) = (dkim.clone(), submission.message.clone());
+        let unsigned = edited.clone();
+        let at = OffsetDateTime::now_utc();
+        if message.len() <= INLINE {
+            return Ok(signed(&dkim, &message, edited, at));
+        }
+        let deadline = Instant::now() + SCAN_LIMIT.min(submission.answer_within / 3);
+        let permit = self.permit(deadline).await?;
+        let work = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            signed(&dkim, &message, edited, at)
+        });
+        match timeout_at(deadline, work).await {
+            Ok(Ok(signed)) => Ok(signed),
+            _ => {
+                tracing::error!(submission = %submission.id, "a message leaves without our DKIM signature: making it took too long");
+                Ok((unsigned, Vec::new()))
+            }
+        }
+    }
+
     /// Comes back when a thread became free and did something. All who wait give up by their own clocks, so this does not
     /// come back when every thread hangs, and only then.
     pub async fn answers(&self) {
@@ -118,6 +152,21 @@ impl Pool {
 /// A scan that says: the whole message was not read.
 fn unread(reason: UnreadReason) -> Scan {
     Scan { unread: vec![Unread { part: PartId::new("1"), reason }], ..Scan::default() }
+}
+
+fn signed(dkim: &Dkim, message: &Message, edited: Option<Edited>, at: OffsetDateTime) -> (Option<Edited>, Vec<u8>) {
+    let work = || {
+        let stripped = edited.as_ref().and_then(|edited| dkim.strip(message, edited));
+        let left = stripped.or_else(|| edited.clone());
+        let pieces = left.as_ref().map_or_else(|| vec![message.read(0..message.len())], Edited::pieces);
+        let fields = dkim.sign(&pieces, at);
+        drop(pieces);
+        (left, fields)
+    };
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        tracing::error!("a message leaves without our DKIM signature: a fault of ours");
+        (edited.clone(), Vec::new())
+    })
 }
 
 /// A panic in an edit is a fault of this message, which would come again with each of its client's tries.

@@ -4,7 +4,7 @@ use super::*;
 use outgate::{
     audit::{Event, What},
     delivery::{
-        outbox::{Outbox, Schedule},
+        outbox::{Outbox, Schedule, Signer},
         report::Reporter,
     },
     intake::{RetryKey, Seals},
@@ -14,12 +14,21 @@ use outgate::{
     quarantine::{CaseHead, CaseStore, Face, FacedGround, ItemKind, NewCase, OutboxItem, State},
     store::Store,
 };
+use std::sync::Arc;
 use time::OffsetDateTime;
 use tokio::{
     net::TcpListener,
     sync::{Notify, watch},
     task::JoinHandle,
 };
+
+struct Unsigned;
+
+impl Signer for Unsigned {
+    fn sign(&self, _: &[u8], _: OffsetDateTime) -> Vec<u8> {
+        Vec::new()
+    }
+}
 
 struct Bench {
     folder: tempfile::TempDir,
@@ -104,7 +113,8 @@ impl Bench {
         let relay = Relay::new(settings(address, TlsMode::None)).unwrap();
         let from = Address::parse("outgate@ours.example").unwrap();
         let reporter = Reporter { from, hostname: "gate.example".into() };
-        let outbox = Outbox::new(self.store.clone(), relay, Seals::new(&keys()), reporter, wake.clone());
+        let outbox =
+            Outbox::new(self.store.clone(), relay, (Seals::new(&keys()), Arc::new(Unsigned)), reporter, wake.clone());
         Worker { wake, stop, task: tokio::spawn(outbox.with_schedule(schedule).run(stopped)) }
     }
 

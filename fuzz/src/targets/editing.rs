@@ -9,7 +9,7 @@ use outgate::mail::{
 use std::sync::Arc;
 
 /// Fields that these edits may touch.
-const NAMED: [&str; 12] = [
+const NAMED: [&str; 13] = [
     "Subject",
     "X-Class",
     "X-Gone",
@@ -22,6 +22,7 @@ const NAMED: [&str; 12] = [
     "Content-Type",
     "Content-Transfer-Encoding",
     "MIME-Version",
+    "Apparently-To",
 ];
 
 /// A message; its last byte says which edits.

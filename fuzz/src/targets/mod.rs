@@ -13,9 +13,11 @@ pub use editing::edit;
 pub use reading::{header, mime};
 pub use wire::{command, data_stream, milter_packet, reply};
 
+type Target = fn(&[u8]);
+
 /// Every target by name.
 #[allow(dead_code, reason = "the fuzzer has one program for each")]
-pub const ALL: &[(&str, fn(&[u8]))] = &[
+pub const ALL: &[(&str, Target)] = &[
     ("command", command),
     ("data_stream", data_stream),
     ("reply", reply),
