@@ -213,6 +213,21 @@ fn what_a_person_decided_holds_for_the_later_ones() {
         }
         assert!(hop.with_number(number).is_empty());
     }
+    // A machine is not answered: what comes of its message waits again.
+    let from_nobody = |transaction: usize| {
+        let to = people(transaction..transaction + 1);
+        hand_in(gateway.door(), "", &[&to[0]], &part("machine", NINO, transaction, "1;2"))
+    };
+    assert!(from_nobody(0).contains("Taken as"));
+    gateway.done(&["case", "return", &id(&gateway.case("number machine"))]);
+    assert!(from_nobody(1).contains("Taken as"));
+    assert!(from_nobody(2).contains("Taken as"));
+    let mut machines = gateway.cases();
+    machines.retain(|case| case["subject"] == "number machine");
+    assert_eq!(
+        machines.iter().map(|case| (case["state"].as_str().unwrap(), to(case))).collect::<Vec<_>>(),
+        [("waiting", 2), ("returned", 1)]
+    );
     println!("decided: later recipients of a release wait again, of a return and an erasure are sent back");
 }
 
