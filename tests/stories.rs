@@ -3,6 +3,7 @@
 //! Each file in `tests/stories/` is named after what it tells. Longer forms, by environment variable:
 //!
 //! * `OUTGATE_KILLS=200`: so many kill -9 under load (without it: 12);
+//! * `OUTGATE_POWER_CUTS=100`: so many power cuts under load (without it: 4; as root, on a loop device);
 //! * `OUTGATE_INCOMING=1000`: so many incoming messages (without it: 200);
 //! * `OUTGATE_GENERATED=100000`: so many generated messages (without it: 2,000);
 //! * `OUTGATE_CORPORA=DIR`: every message in `DIR/mail` goes through the gateway (without it: the fixtures);
@@ -42,6 +43,8 @@ mod next_hop_misbehaves;
 mod nothing_personal_is_shown;
 #[path = "stories/our_own_mail.rs"]
 mod our_own_mail;
+#[path = "stories/power_cut.rs"]
+mod power_cut;
 #[path = "stories/seed_rules_at_the_door.rs"]
 mod seed_rules_at_the_door;
 #[path = "stories/sent_twice_on_purpose.rs"]
