@@ -1,7 +1,7 @@
 //! What only the one process that serves may do: take over leases of earlier runs, remove orphaned files, complete
 //! erasures, and look whether the store is whole.
 
-use super::{Inner, OpenError, Store, acts::Act, writer::FAILED_MARK};
+use super::{Inner, OpenError, Store, acts::Act, room, writer::FAILED_MARK};
 use crate::audit::chain::BookReport;
 use std::{
     collections::HashSet,
@@ -42,6 +42,8 @@ impl Store {
             tracing::info!(removed, "Sealed files that no case named were removed");
         }
         inner.complete_erasures().await.map_err(|_| unreadable())?;
+        inner.room.look();
+        tokio::spawn(room::watch(Arc::downgrade(inner)));
         tokio::spawn(complete_erasures(Arc::downgrade(inner)));
         Ok(report)
     }

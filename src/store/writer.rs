@@ -7,6 +7,7 @@
 use super::{
     acts::{Act, Acted, Stop, result_code},
     retry::{NewRecord, Records},
+    room::Room,
     schema::now,
 };
 use crate::{
@@ -20,7 +21,7 @@ use std::{
     fmt::Write,
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU8, Ordering},
     },
     time::Duration,
@@ -62,15 +63,28 @@ pub(super) struct Job {
     pub done: oneshot::Sender<Result<Acted, CaseError>>,
 }
 
+impl Job {
+    fn erases(&self) -> bool {
+        matches!(self.act, Some(Act::Erase { .. } | Act::Erased { .. }))
+    }
+}
+
 /// Who sees whom below one message id.
 pub(super) struct ThreadRow {
     pub message: [u8; 32],
     pub addresses: Vec<u8>,
 }
 
+/// A commit that takes longer than this is waited for by those who wait already; nobody else begins to.
+const STALLED: Duration = Duration::from_secs(5);
+
 /// Whether the store writes.
 #[derive(Default)]
-pub(super) struct Health(AtomicU8);
+pub(super) struct Health {
+    state: AtomicU8,
+    /// Since when a commit is under way.
+    writing: Mutex<Option<Instant>>,
+}
 
 impl Health {
     const WELL: u8 = 0;
@@ -81,15 +95,24 @@ impl Health {
 
     /// After a write that failed in the run before: nothing is written until `begin_service` has looked.
     pub fn failed() -> Self {
-        Self(AtomicU8::new(Self::FAILED))
+        Self { state: AtomicU8::new(Self::FAILED), writing: Mutex::default() }
     }
 
     pub fn is_well(&self) -> bool {
-        self.0.load(Ordering::Acquire) == Self::WELL
+        self.state.load(Ordering::Acquire) == Self::WELL
     }
 
     pub fn has_failed(&self) -> bool {
-        self.0.load(Ordering::Acquire) == Self::FAILED
+        self.state.load(Ordering::Acquire) == Self::FAILED
+    }
+
+    /// The disk takes far too long.
+    pub fn is_stalled(&self) -> bool {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|since| since.elapsed() > STALLED)
+    }
+
+    fn note_writing(&self, since: Option<Instant>) {
+        *self.writing.lock().unwrap_or_else(PoisonError::into_inner) = since;
     }
 
     /// The store was looked through and is whole.
@@ -98,7 +121,7 @@ impl Health {
     }
 
     fn set(&self, state: u8) {
-        self.0.store(state, Ordering::Release);
+        self.state.store(state, Ordering::Release);
     }
 }
 
@@ -111,13 +134,14 @@ pub(super) struct Writer {
     pub node: [u8; 16],
     /// The head that our own last commit left. Another process may have gone on from there.
     pub head: Option<Head>,
+    pub room: Arc<Room>,
     pub data_dir: PathBuf,
 }
 
 impl Writer {
     /// Works until all senders are gone and their jobs are done.
     pub async fn run(mut self) {
-        let mut swept = Instant::now();
+        let (mut swept, mut swept_at) = (Instant::now(), now());
         loop {
             let mut batch = Vec::new();
             let mut closing = false;
@@ -132,8 +156,13 @@ impl Writer {
                 bytes += job.events.len();
                 batch.push(job);
             }
-            if swept.elapsed() > SWEEP_EVERY {
-                swept = Instant::now();
+            let due = swept.elapsed() > SWEEP_EVERY;
+            // A clock that has jumped would have rows deleted before their time; in an hour it has proved itself.
+            let jumped = due && now() - swept_at > 2 * SWEEP_EVERY.as_micros() as i64;
+            if due {
+                (swept, swept_at) = (Instant::now(), now());
+            }
+            if due && !jumped {
                 self.records.expire(now());
                 let (done, _) = oneshot::channel();
                 let act = Some(Act::Sweep { now: now() });
@@ -158,7 +187,10 @@ impl Writer {
         if batch.is_empty() && settled.is_empty() && self.health.is_well() {
             return;
         }
-        match self.transact(&batch, &settled).await {
+        self.health.note_writing(Some(Instant::now()));
+        let written = self.transact(&batch, &settled).await;
+        self.health.note_writing(None);
+        match written {
             Ok(outcomes) => {
                 self.health.set(Health::WELL);
                 for (job, outcome) in batch.into_iter().zip(outcomes) {
@@ -172,6 +204,15 @@ impl Writer {
             Err(error) => {
                 self.records.put_back(settled);
                 self.note_fault(&error).await;
+                // Erasing, and nothing else, may use the room that is kept for it.
+                let (erasing, batch): (Vec<_>, Vec<_>) = batch.into_iter().partition(Job::erases);
+                let again = is_full(&error) && !erasing.is_empty() && self.room.give_up();
+                if again {
+                    tracing::warn!("The disk is full: the reserve is given up for erasing");
+                    Box::pin(self.commit(erasing)).await;
+                } else {
+                    erasing.into_iter().for_each(|job| drop(job.done.send(down())));
+                }
                 batch.into_iter().for_each(|job| drop(job.done.send(down())));
             }
         }
@@ -310,6 +351,11 @@ impl Writer {
 /// room for the index of the write-ahead log (SQLITE_IOERR_SHMSIZE).
 fn is_passing(error: &sqlx::Error) -> bool {
     matches!(result_code(error), Some(code) if matches!(code & 0xff, 5 | 6 | 13) || code == 4874)
+}
+
+/// SQLITE_FULL, SQLITE_IOERR_SHMSIZE.
+fn is_full(error: &sqlx::Error) -> bool {
+    matches!(result_code(error), Some(code) if code & 0xff == 13 || code == 4874)
 }
 
 /// The events of all these as one JSON array; nothing when there are none.

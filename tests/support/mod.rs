@@ -14,6 +14,8 @@ mod gateway;
 mod hop;
 mod letters;
 mod mta;
+mod small_disk;
+mod strace;
 mod systemd;
 
 pub use client::{Client, Tried, hand_in};
@@ -22,6 +24,8 @@ pub use gateway::{Gateway, Setup, binary};
 pub use hop::Hop;
 pub use letters::{abusive_word, below_trace, corpora, fixture, fixtures, found_in, letter, number, with_crlf};
 pub use mta::{Mta, Outcome, passed_on};
+pub use small_disk::SmallDisk;
+pub use strace::Strace;
 pub use systemd::Systemd;
 
 use std::time::{Duration, Instant};
