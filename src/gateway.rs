@@ -11,6 +11,7 @@ mod house;
 mod housekeeping;
 mod pulse;
 mod scan;
+mod split;
 
 #[cfg(test)]
 mod tests;
@@ -29,7 +30,7 @@ use crate::{
     intake::{
         Account, AccountName, Accounts, Answer, Budget, Corridor, Onward, RetryKey, Shortage, StoreDown, Submission,
     },
-    policy::{self, Disposition, FactQuery, FactSource, Facts, Mode},
+    policy::{self, FactQuery, FactSource, Facts, Mode},
     store::Store,
 };
 use arc_swap::ArcSwap;
@@ -50,6 +51,7 @@ pub struct Gateway {
     memory: Budget,
     /// When the reviewers were last written to.
     alerts: alert::Alerts,
+    turns: split::Turns,
     /// Wakes the outbox worker when something was put into it.
     outbox: Arc<Notify>,
 }
@@ -84,11 +86,13 @@ impl Corridor for Gateway {
             Ok(scan) => scan,
             Err(busy) => return self.cannot_tell(&submission, busy.reason()).await,
         };
+        let earlier = self.enter(&submission, &loaded);
         let facts = if loaded.ruleset.asks_for_threads() {
             self.store.facts(FactQuery::of(&submission.message)).await
         } else {
             Facts::unknown_past(OffsetDateTime::now_utc())
         };
+        let facts = Facts { earlier, ..facts };
         let verdict = policy::judge(&submission, &scan, &facts, &loaded.ruleset);
         let making = self.scanners.make(&submission, &verdict, onward.changes(), &self.memory);
         // The room of what was made is kept until the message has left.
@@ -97,11 +101,9 @@ impl Corridor for Gateway {
             Err(busy) => return self.cannot_tell(&submission, busy.reason()).await,
         };
         let verdict = verdict.with_fallbacks(&made);
-        match (verdict.cannot_tell, verdict.disposition()) {
-            (Some(reason), _) => self.cannot_tell(&submission, reason).await,
-            (None, Disposition::Relay) => self.relay(submission, onward, verdict, made, answer_by).await,
-            (None, Disposition::Return) => self.give_back(&submission, &verdict).await,
-            (None, Disposition::Hold) => self.hold(submission, verdict, &loaded).await,
+        match verdict.cannot_tell {
+            Some(reason) => self.cannot_tell(&submission, reason).await,
+            None => self.settle(submission, onward, (verdict, made), &loaded, answer_by).await,
         }
     }
 

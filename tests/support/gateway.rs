@@ -36,6 +36,8 @@ pub struct Setup {
     pub disk: Option<fn(&Path) -> SmallDisk>,
     /// What is logged.
     pub log: &'static str,
+    /// Where its data lies, when not in its own folder.
+    pub data: Option<PathBuf>,
     /// Further files, by their path in the configuration's folder.
     pub files: Vec<(&'static str, String)>,
     /// Those that only their owner may read.
@@ -54,6 +56,7 @@ impl Default for Setup {
             under: Vec::new(),
             disk: None,
             log: "info",
+            data: None,
             files: Vec::new(),
             secrets: Vec::new(),
         }
@@ -69,6 +72,7 @@ pub struct Gateway {
     process: Mutex<Process>,
     log: Arc<Mutex<String>>,
     log_level: &'static str,
+    data: PathBuf,
 }
 
 #[derive(Default)]
@@ -87,10 +91,10 @@ impl Gateway {
 
     pub fn with(hop: SocketAddr, setup: Setup) -> Self {
         let folder = tempfile::Builder::new().prefix("outgate-story-").tempdir().expect("a temporary folder");
-        let disk = setup.disk.map(|disk| disk(&folder.path().join("data")));
-        let under = setup.under.clone();
-        let gateway =
-            Self { under, disk, folder, process: Mutex::default(), log: Arc::default(), log_level: setup.log };
+        let data = setup.data.clone().unwrap_or_else(|| folder.path().join("data"));
+        let disk = setup.disk.map(|disk| disk(&data));
+        let (process, log, under) = (Mutex::default(), Arc::default(), setup.under.clone());
+        let gateway = Self { under, disk, folder, process, log, log_level: setup.log, data };
         gateway.configure(hop, &setup);
         for (path, text) in &setup.secrets {
             gateway.write_secret(path, text);
@@ -102,10 +106,10 @@ impl Gateway {
     /// Writes the configuration; a running gateway takes it at its next start or SIGHUP.
     pub fn configure(&self, hop: SocketAddr, setup: &Setup) {
         let text = format!(
-            "policy = {:?}\n{}\nhostname = \"gate.ours.example\"\ndata-dir = \"data\"\n\n[smtp]\nlisten = \
+            "policy = {:?}\n{}\nhostname = \"gate.ours.example\"\ndata-dir = {:?}\n\n[smtp]\nlisten = \
              [\"127.0.0.1:0\"]\n{}\n\n[[smtp.peer]]\nnetworks = [\"{}\"]\nanswer-within = \"{}\"\n\n[next-hop]\n\
              address = \"{hop}\"\ntls = \"none\"\n\n[metrics]\nlisten = \"127.0.0.1:0\"\n",
-            setup.policies, setup.top, setup.smtp, setup.networks, setup.answer_within
+            setup.policies, setup.top, self.data, setup.smtp, setup.networks, setup.answer_within
         );
         let milter = if setup.milter { "\n[milter]\nlisten = \"127.0.0.1:0\"\n" } else { "" };
         self.write("outgate.toml", &(text + milter));
@@ -324,7 +328,17 @@ impl Gateway {
     }
 
     pub fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.data.clone()
+    }
+
+    /// Its memory, in bytes: resident now.
+    pub fn resident(&self) -> u64 {
+        let process = self.process();
+        let id = process.child.as_ref().expect("it runs").id();
+        let status = fs::read_to_string(format!("/proc/{id}/status")).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+        let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().expect("a number");
+        kib * 1024
     }
 
     pub fn folder(&self) -> &Path {
