@@ -4,7 +4,7 @@ use super::{Failure, arguments::Arguments, health, opening};
 use crate::{
     config::{self, key_file},
     gateway::{self, Gateway, House, Pulse},
-    intake::Corridor,
+    intake::{Corridor, Shortage},
     policy::Mode,
     supervisor::Supervisor,
 };
@@ -150,7 +150,12 @@ fn log(as_json: bool) {
 
 impl health::Ready for Gateway {
     fn unready(&self) -> Option<&'static str> {
-        (!self.store().is_healthy()).then_some("the store does not take writes; see the log")
+        match self.shortage()? {
+            Shortage::Store => Some("the store does not take writes; see the log"),
+            Shortage::Disk => Some("the disk is nearly full; see the log"),
+            // It passes, and by itself.
+            Shortage::Scanners => None,
+        }
     }
 
     fn next_hops(&self) -> String {
