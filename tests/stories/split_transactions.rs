@@ -49,7 +49,7 @@ fn hand_in_five(gateway: &Gateway, number: &str, text: &str, transaction: usize)
 /// More than twelve people wait for approval.
 fn twelve(hop: &Hop) -> Gateway {
     let policy = "organisation = 'Test'\nown-domains = ['ours.example']\n[[clause]]\nid = '1'\ntext = 'Approved.'\n\
-                  enforced-by = ['mass-mail-approval', 'personal-data-outside']\n[rules.mass-mail-approval]\nrecipients-over = 12\n\
+                  enforced-by = ['mass-mail-approval', 'personal-data-outside', 'chain-letter']\n[rules.mass-mail-approval]\nrecipients-over = 12\n\
                   [reviewers]\napproval = ['managers']\npersonal-data = ['managers']\n";
     Gateway::with(
         hop.address(),
@@ -217,6 +217,20 @@ fn what_a_person_decided_holds_for_the_later_ones() {
         }
         assert!(hop.with_number(number).is_empty());
     }
+    // An approval says nothing of what another rule would send back.
+    let chain = "Forward this to everyone you know. Do not break the chain, or you will have bad luck!";
+    for part in 0..2 {
+        assert!(hand_in_five(&gateway, "chain", chain, part).starts_with("550"));
+    }
+    assert!(
+        hand_in_five(&gateway, "chain", chain, 2).contains("Taken as"),
+        "the limit is passed, and a hold comes first"
+    );
+    let approved = id(&gateway.case("number chain"));
+    gateway.done(&["case", "release", &approved]);
+    let answer = hand_in_five(&gateway, "chain", chain, 3);
+    assert!(answer.contains("Taken as") && !answer.contains(&approved), "{answer}");
+
     // A machine is not answered: what comes of its message waits again.
     let from_nobody = |transaction: usize| {
         let to = people(transaction..transaction + 1);
