@@ -3,6 +3,9 @@
 //! Each file in `tests/stories/` is named after what it tells. Longer forms, by environment variable:
 //!
 //! * `OUTGATE_KILLS=200`: so many kill -9 under load (without it: 12);
+//! * `OUTGATE_POWER_CUTS=100`: so many power cuts under load (without it: 4; as root, on a loop device);
+//! * `OUTGATE_IDLE=10000`: so many connections at once (without it: 500);
+//! * `OUTGATE_OVERLOAD=60`: so many seconds at the best rate, and at twice of it (without it: 3);
 //! * `OUTGATE_INCOMING=1000`: so many incoming messages (without it: 200);
 //! * `OUTGATE_GENERATED=100000`: so many generated messages (without it: 2,000);
 //! * `OUTGATE_CORPORA=DIR`: every message in `DIR/mail` goes through the gateway (without it: the fixtures);
@@ -30,10 +33,14 @@ mod generated_is_identical;
 mod greylisted;
 #[path = "stories/held_and_told.rs"]
 mod held_and_told;
+#[path = "stories/idle_connections.rs"]
+mod idle_connections;
 #[path = "stories/incoming_passes_untouched.rs"]
 mod incoming_passes_untouched;
 #[path = "stories/killed_under_load.rs"]
 mod killed_under_load;
+#[path = "stories/logins.rs"]
+mod logins;
 #[path = "stories/next_hop_down.rs"]
 mod next_hop_down;
 #[path = "stories/next_hop_misbehaves.rs"]
@@ -42,12 +49,18 @@ mod next_hop_misbehaves;
 mod nothing_personal_is_shown;
 #[path = "stories/our_own_mail.rs"]
 mod our_own_mail;
+#[path = "stories/overload.rs"]
+mod overload;
+#[path = "stories/power_cut.rs"]
+mod power_cut;
 #[path = "stories/seed_rules_at_the_door.rs"]
 mod seed_rules_at_the_door;
 #[path = "stories/sent_twice_on_purpose.rs"]
 mod sent_twice_on_purpose;
 #[path = "stories/several_policies_at_once.rs"]
 mod several_policies_at_once;
+#[path = "stories/split_transactions.rs"]
+mod split_transactions;
 #[path = "stories/stopped_under_load.rs"]
 mod stopped_under_load;
 #[path = "stories/supervised.rs"]

@@ -39,6 +39,8 @@ pub enum Command {
     Case(Case),
     /// The book: what happened, chained.
     Audit(Audit),
+    /// Accounts of people who hand in mail with a password.
+    User(User),
     /// Write the manual pages into a folder.
     #[command(hide = true)]
     Manual(Manual),
@@ -217,6 +219,29 @@ pub struct Audit {
 pub enum AuditCommand {
     /// Check the whole chain of the book.
     Verify,
+}
+
+#[derive(Debug, Args)]
+pub struct User {
+    #[command(subcommand)]
+    pub command: UserCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum UserCommand {
+    /// Make an account. The password is asked for, or is the first line of standard input.
+    Add {
+        /// What the person logs in as, such as ann@ours.example.
+        name: String,
+    },
+    /// All accounts.
+    List,
+    /// Give an account a new password; a disabled one stays disabled.
+    Password { name: String },
+    /// Logins of this account are refused from now on.
+    Disable { name: String },
+    /// The account may log in again.
+    Enable { name: String },
 }
 
 #[derive(Debug, Args)]

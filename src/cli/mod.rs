@@ -13,6 +13,7 @@ mod rules;
 mod scan;
 mod serve;
 mod setup;
+mod user;
 
 pub use arguments::{Arguments, Command};
 
@@ -57,6 +58,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Config(ref options) => setup::config(&arguments, options),
         Command::Case(ref options) => case::run(&arguments, options),
         Command::Audit(ref options) => case::audit(&arguments, options),
+        Command::User(ref options) => user::run(&arguments, options),
         Command::Manual(ref options) => manual::run(options),
     };
     match outcome {

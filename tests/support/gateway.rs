@@ -24,11 +24,15 @@ pub struct Setup {
     pub top: &'static str,
     /// Lines in `[smtp]`, and tables behind it.
     pub smtp: &'static str,
+    /// Whose clients are the peer's.
+    pub networks: &'static str,
     pub answer_within: &'static str,
     /// The milter door is open too.
     pub milter: bool,
     /// What is logged.
     pub log: &'static str,
+    /// Where its data lies, when not in its own folder.
+    pub data: Option<PathBuf>,
     /// Further files, by their path in the configuration's folder.
     pub files: Vec<(&'static str, String)>,
     /// Those that only their owner may read.
@@ -41,9 +45,11 @@ impl Default for Setup {
             policies: &["policies/baseline"],
             top: "",
             smtp: "",
+            networks: "127.0.0.0/8",
             answer_within: "90 s",
             milter: false,
             log: "info",
+            data: None,
             files: Vec::new(),
             secrets: Vec::new(),
         }
@@ -56,6 +62,7 @@ pub struct Gateway {
     process: Mutex<Process>,
     log: Arc<Mutex<String>>,
     log_level: &'static str,
+    data: PathBuf,
 }
 
 #[derive(Default)]
@@ -74,7 +81,8 @@ impl Gateway {
 
     pub fn with(hop: SocketAddr, setup: Setup) -> Self {
         let folder = tempfile::Builder::new().prefix("outgate-story-").tempdir().expect("a temporary folder");
-        let gateway = Self { folder, process: Mutex::default(), log: Arc::default(), log_level: setup.log };
+        let data = setup.data.clone().unwrap_or_else(|| folder.path().join("data"));
+        let gateway = Self { folder, process: Mutex::default(), log: Arc::default(), log_level: setup.log, data };
         gateway.configure(hop, &setup);
         for (path, text) in &setup.secrets {
             gateway.write_secret(path, text);
@@ -86,10 +94,10 @@ impl Gateway {
     /// Writes the configuration; a running gateway takes it at its next start or SIGHUP.
     pub fn configure(&self, hop: SocketAddr, setup: &Setup) {
         let text = format!(
-            "policy = {:?}\n{}\nhostname = \"gate.ours.example\"\ndata-dir = \"data\"\n\n[smtp]\nlisten = \
-             [\"127.0.0.1:0\"]\n{}\n\n[[smtp.peer]]\nnetworks = [\"127.0.0.0/8\"]\nanswer-within = \"{}\"\n\n[next-hop]\n\
+            "policy = {:?}\n{}\nhostname = \"gate.ours.example\"\ndata-dir = {:?}\n\n[smtp]\nlisten = \
+             [\"127.0.0.1:0\"]\n{}\n\n[[smtp.peer]]\nnetworks = [\"{}\"]\nanswer-within = \"{}\"\n\n[next-hop]\n\
              address = \"{hop}\"\ntls = \"none\"\n\n[metrics]\nlisten = \"127.0.0.1:0\"\n",
-            setup.policies, setup.top, setup.smtp, setup.answer_within
+            setup.policies, setup.top, self.data, setup.smtp, setup.networks, setup.answer_within
         );
         let milter = if setup.milter { "\n[milter]\nlisten = \"127.0.0.1:0\"\n" } else { "" };
         self.write("outgate.toml", &(text + milter));
@@ -237,6 +245,17 @@ impl Gateway {
         command.output().expect("the binary starts")
     }
 
+    /// A command that reads this from its standard input.
+    pub fn command_with(&self, arguments: &[&str], input: &str) -> Output {
+        let mut command = Command::new(binary());
+        command.args(arguments).arg("--config").arg(self.config());
+        let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = piped.spawn().expect("the binary starts");
+        // A command that does not want it closes the pipe.
+        let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
+        child.wait_with_output().expect("it ends")
+    }
+
     /// A command that must succeed; what it wrote to stdout.
     pub fn done(&self, arguments: &[&str]) -> String {
         let output = self.command(arguments);
@@ -272,7 +291,17 @@ impl Gateway {
     }
 
     pub fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.data.clone()
+    }
+
+    /// Its memory, in bytes: resident now.
+    pub fn resident(&self) -> u64 {
+        let process = self.process();
+        let id = process.child.as_ref().expect("it runs").id();
+        let status = fs::read_to_string(format!("/proc/{id}/status")).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+        let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().expect("a number");
+        kib * 1024
     }
 
     pub fn folder(&self) -> &Path {
