@@ -6,7 +6,10 @@ use crate::{
     mta::{Mta, Outcome},
 };
 use outgate::{
-    intake::milter::{Bound, Door, Limits, Listen, Settings, bind},
+    intake::{
+        Budget,
+        milter::{Bound, Door, Limits, Listen, Settings, bind},
+    },
     keys::Keys,
 };
 use std::{
@@ -41,7 +44,7 @@ impl House {
         let bound = bind(&Listen::Tcp("127.0.0.1:0".parse().unwrap()), 0).await.unwrap();
         let address = bound.address().unwrap();
         let fake = Fake::new();
-        let door = Door::new(settings, Arc::new(Shared(Arc::clone(&fake))), &Keys::new(&KEY));
+        let door = Door::new(settings, Arc::new(Shared(Arc::clone(&fake))), &Keys::new(&KEY), Budget::new(64 << 20));
         let (stop, stopped) = watch::channel(false);
         let serving = tokio::spawn(door.serve(vec![bound], stopped));
         Self { fake, address, stop, serving }

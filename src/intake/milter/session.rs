@@ -318,6 +318,9 @@ where
         if sender.size().is_some_and(|size| size > limits.message_size) {
             return self.refuse(&Unfit::TooLarge.reply(), "too-large");
         }
+        if let Some(shortage) = self.door.passage.corridor.shortage() {
+            return self.refuse(&shortage.reply(), shortage.reason());
+        }
         let Some(reservation) = self.door.budget.reserve(0) else {
             return self.refuse(&Unfit::NoMemory.reply(), "memory");
         };
@@ -380,7 +383,12 @@ where
             let Submission { id, retry_key: key, .. } = submission;
             let (trace, left) = (Arc::clone(&submission.trace), submission.message.clone());
             let onward = Onward::Server(taken(agreed));
-            let (answer, reservation) = door.passage.walk(submission, onward, reservation).await?;
+            let (answer, mut reservation) = door.passage.walk(submission, onward, reservation).await?;
+            if let Answer::PassOn { applied: Some(applied), .. } = &answer
+                && !reservation.grow_to(reservation.bytes() + applied.edited.added() as u64)
+            {
+                return Err(Stopped::NoMemory);
+            }
             let left = left.read(left.root().header.clone()).into_owned();
             Ok(Walked { id, key, answer, told: header, left, trace, _reservation: reservation })
         };
@@ -430,7 +438,7 @@ where
             Err(stopped) => {
                 let reply = match stopped {
                     Stopped::Loop => wire::Reply::new(554, (5, 4, 6), "This message goes in a loop"),
-                    Stopped::Fault | Stopped::Late => try_later(),
+                    Stopped::Fault | Stopped::Late | Stopped::NoMemory => try_later(),
                 };
                 self.refuse(&reply, stopped.as_str());
                 return Ok(());
