@@ -192,6 +192,19 @@ impl Gateway {
         }
     }
 
+    /// SIGSTOP: from its return on it does nothing any more; what it had asked of the disk has come back.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+        let id = self.process().child.as_ref().expect("it runs").id();
+        super::wait_for("it to stand still", Duration::from_secs(10), || {
+            let tasks = fs::read_dir(format!("/proc/{id}/task")).ok()?.flatten();
+            let stands =
+                |stat: String| stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'));
+            let mut stats = tasks.map(|task| fs::read_to_string(task.path().join("stat")).unwrap_or_default());
+            stats.all(stands).then_some(())
+        });
+    }
+
     /// SIGTERM; how it ended, and how long that took.
     pub fn terminate(&self) -> (ExitStatus, Duration) {
         self.signal(Signal::TERM);
