@@ -10,6 +10,7 @@
 //! * `OUTGATE_GENERATED=100000`: so many generated messages (without it: 2,000);
 //! * `OUTGATE_CORPORA=DIR`: every message in `DIR/mail` goes through the gateway (without it: the fixtures);
 //! * `OUTGATE_RESTARTS=50`: so many restarts under constant clients (without it: 5);
+//! * `OUTGATE_CLOCK_MINUTE=1`: housekeeping is waited for while the clock is wrong;
 //! * `OUTGATE_BIN=FILE`: another build of the binary, such as the release build;
 //! * `OUTGATE_SHOW_LOG=1`: the gateway's log of a story that failed.
 
@@ -25,8 +26,12 @@ mod support;
 mod bad_configuration_keeps_the_old_set;
 #[path = "stories/certificates_reloaded.rs"]
 mod certificates_reloaded;
+#[path = "stories/disk_full.rs"]
+mod disk_full;
 #[path = "stories/erased_is_gone.rs"]
 mod erased_is_gone;
+#[path = "stories/files_exhausted.rs"]
+mod files_exhausted;
 #[path = "stories/generated_is_identical.rs"]
 mod generated_is_identical;
 #[path = "stories/greylisted.rs"]
@@ -63,6 +68,8 @@ mod several_policies_at_once;
 mod split_transactions;
 #[path = "stories/stopped_under_load.rs"]
 mod stopped_under_load;
+#[path = "stories/store_faults.rs"]
+mod store_faults;
 #[path = "stories/supervised.rs"]
 mod supervised;
 #[path = "stories/untouched_is_identical.rs"]

@@ -1,5 +1,8 @@
 //! T3: the power goes at random under load: what got its 250 is there, each held message can be read, and the database is
 //! whole. The data lies on an ext4 of the test's own, whose power is cut by the kernel.
+//!
+//! The gateway stands still from just before the cut, as it does without power. One that lived on would be told lies: a sync
+//! under way while the kernel shuts the file system down was seen to succeed, and its pages were gone.
 
 use crate::support::{Dice, Disk, Gateway, Hop, Setup, Tally, number, under_load};
 use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
@@ -19,13 +22,10 @@ fn what_got_its_250_outlives_a_power_cut() {
     let mut damaged = 0;
     let told = under_load(&gateway, || {
         let mut dice = Dice::new(seed);
-        for cut in 0..cuts {
+        for _ in 0..cuts {
             thread::sleep(Duration::from_millis(100 + dice.below(900)));
+            gateway.freeze();
             disk.cut();
-            // Every other time it lives on for a moment and meets a disk that is no longer there.
-            if cut % 2 == 0 {
-                thread::sleep(Duration::from_millis(dice.below(300)));
-            }
             gateway.kill();
             disk.restore();
             damaged += u64::from(!is_whole(&gateway));

@@ -1,5 +1,6 @@
 //! The gateway: the real binary, on a configuration and a data folder of its own.
 
+use super::SmallDisk;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::{
@@ -29,6 +30,10 @@ pub struct Setup {
     pub answer_within: &'static str,
     /// The milter door is open too.
     pub milter: bool,
+    /// A command under which it runs: the binary and its arguments stand behind it.
+    pub under: Vec<String>,
+    /// What its data folder lies on.
+    pub disk: Option<fn(&Path) -> SmallDisk>,
     /// What is logged.
     pub log: &'static str,
     /// Where its data lies, when not in its own folder.
@@ -48,6 +53,8 @@ impl Default for Setup {
             networks: "127.0.0.0/8",
             answer_within: "90 s",
             milter: false,
+            under: Vec::new(),
+            disk: None,
             log: "info",
             data: None,
             files: Vec::new(),
@@ -58,6 +65,9 @@ impl Default for Setup {
 
 /// A running gateway. It ends when this is dropped.
 pub struct Gateway {
+    under: Vec<String>,
+    /// Goes before its folder.
+    disk: Option<SmallDisk>,
     folder: tempfile::TempDir,
     process: Mutex<Process>,
     log: Arc<Mutex<String>>,
@@ -82,7 +92,9 @@ impl Gateway {
     pub fn with(hop: SocketAddr, setup: Setup) -> Self {
         let folder = tempfile::Builder::new().prefix("outgate-story-").tempdir().expect("a temporary folder");
         let data = setup.data.clone().unwrap_or_else(|| folder.path().join("data"));
-        let gateway = Self { folder, process: Mutex::default(), log: Arc::default(), log_level: setup.log, data };
+        let disk = setup.disk.map(|disk| disk(&data));
+        let (process, log, under) = (Mutex::default(), Arc::default(), setup.under.clone());
+        let gateway = Self { under, disk, folder, process, log, log_level: setup.log, data };
         gateway.configure(hop, &setup);
         for (path, text) in &setup.secrets {
             gateway.write_secret(path, text);
@@ -123,7 +135,15 @@ impl Gateway {
     pub fn launch(&self) {
         let mut process = self.process();
         assert!(process.child.is_none(), "it runs already");
-        let mut child = Command::new(binary())
+        let mut command = match self.under.split_first() {
+            Some((program, arguments)) => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(binary());
+                command
+            }
+            None => Command::new(binary()),
+        };
+        let mut child = command
             .args(["serve", "--config"])
             .arg(self.config())
             .env("OUTGATE_LOG", self.log_level)
@@ -190,6 +210,19 @@ impl Gateway {
             child.kill().expect("it is ours to kill");
             child.wait().expect("it is our child");
         }
+    }
+
+    /// SIGSTOP: from its return on it does nothing any more; what it had asked of the disk has come back.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+        let id = self.process().child.as_ref().expect("it runs").id();
+        super::wait_for("it to stand still", Duration::from_secs(10), || {
+            let tasks = fs::read_dir(format!("/proc/{id}/task")).ok()?.flatten();
+            let stands =
+                |stat: String| stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'));
+            let mut stats = tasks.map(|task| fs::read_to_string(task.path().join("stat")).unwrap_or_default());
+            stats.all(stands).then_some(())
+        });
     }
 
     /// SIGTERM; how it ended, and how long that took.
@@ -288,6 +321,23 @@ impl Gateway {
 
     pub fn log(&self) -> String {
         lock(&self.log).clone()
+    }
+
+    pub fn disk(&self) -> &SmallDisk {
+        self.disk.as_ref().expect("the story asked for one")
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process().child.as_ref().expect("it runs").id()
+    }
+
+    /// Waits until it has ended by itself.
+    pub fn ends(&self) -> ExitStatus {
+        let mut child = self.process().child.take().expect("it runs");
+        let ended = super::wait_for("its end", Duration::from_secs(60), || child.try_wait().expect("it is our child"));
+        let mut process = self.process();
+        (process.door, process.health, process.milter) = (None, None, None);
+        ended
     }
 
     pub fn data(&self) -> PathBuf {

@@ -18,6 +18,8 @@ const CLIENTS: usize = 4;
 /// What a client knows of one message in the end.
 pub struct Told {
     number: u64,
+    /// Its 250: names the submission.
+    answer: String,
     /// Attempts that broke behind the final dot.
     broken: usize,
 }
@@ -68,6 +70,17 @@ impl Tally {
             *copies.entry(number).or_default() += 1;
             waiting.push(Waiting { id: word("id"), number });
         }
+        let lost: Vec<_> = told.iter().filter(|told| !copies.contains_key(&told.number)).collect();
+        for told in &lost {
+            let (number, answer) = (told.number, &told.answer);
+            println!(
+                "lost: number {number}, {} broken attempts, answered {answer:?}; the log says of it:",
+                told.broken
+            );
+            let log = gateway.log();
+            let id = answer.rsplit(' ').next().unwrap_or_default();
+            log.lines().filter(|line| line.contains(id)).for_each(|line| println!("  {line}"));
+        }
         let (mut dup, mut explained) = (0, 0);
         for told in told {
             let extra = copies.get(&told.number).copied().unwrap_or(0).saturating_sub(1);
@@ -78,7 +91,7 @@ impl Tally {
             acked: told.len(),
             held: cases.len(),
             held_twice: told.iter().filter(|told| is_held(told.number) && copies.get(&told.number) > Some(&1)).count(),
-            lost: told.iter().filter(|told| !copies.contains_key(&told.number)).count(),
+            lost: lost.len(),
             dup,
             explained,
             waiting,
@@ -115,9 +128,9 @@ fn client(gateway: &Gateway, next: &AtomicU64, stop: &AtomicBool) -> Vec<Told> {
         let text = if is_held(number) { "Her NI number is QQ 12 34 56 C." } else { "The parcel is here.\r\n..dots" };
         let message = letter(number, text);
         let mut broken = 0;
-        loop {
+        let answer = loop {
             match attempt(gateway, &mut session, &message) {
-                Some(Ok(answer)) if answer.starts_with("250") => break,
+                Some(Ok(answer)) if answer.starts_with("250") => break answer,
                 // Told to come again, as a gateway that is stopping or has no store does.
                 Some(Ok(answer)) => assert!(answer.starts_with('4'), "number {number}: {answer}"),
                 Some(Err(Tried::AfterDot(_))) => broken += 1,
@@ -125,8 +138,8 @@ fn client(gateway: &Gateway, next: &AtomicU64, stop: &AtomicBool) -> Vec<Told> {
             }
             session = None;
             thread::sleep(Duration::from_millis(20));
-        }
-        told.push(Told { number, broken });
+        };
+        told.push(Told { number, answer, broken });
         thread::sleep(Duration::from_millis(3));
     }
     if let Some(mut session) = session {

@@ -16,6 +16,8 @@ mod hop;
 mod letters;
 mod load;
 mod mta;
+mod small_disk;
+mod strace;
 mod systemd;
 
 pub use client::{Client, Tried, hand_in};
@@ -26,6 +28,8 @@ pub use hop::{Arrived, Hop};
 pub use letters::{abusive_word, below_trace, corpora, fixture, fixtures, found_in, letter, number, with_crlf};
 pub use load::{Tally, under_load};
 pub use mta::{Mta, Outcome, passed_on};
+pub use small_disk::SmallDisk;
+pub use strace::Strace;
 pub use systemd::Systemd;
 
 use std::time::{Duration, Instant};
