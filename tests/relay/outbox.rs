@@ -208,7 +208,9 @@ async fn a_refusal_reopens_the_case_and_is_reported_and_the_deferred_are_tried_a
 async fn what_cannot_be_delivered_for_days_has_failed() {
     let bench = Bench::new().await;
     let id = bench.release(&["NOTIFY=NEVER"]).await;
-    let worker = bench.work("127.0.0.1:1", |schedule| schedule.give_up = Duration::ZERO);
+    let worker = bench.work("127.0.0.1:1", |schedule| {
+        (schedule.give_up, schedule.least_attempts) = (Duration::ZERO, 1);
+    });
     bench.becomes(id, State::DeliveryFailed).await;
     worker.end().await;
 }
