@@ -9,6 +9,7 @@ mod house;
 mod housekeeping;
 mod pulse;
 mod scan;
+mod trial;
 
 #[cfg(test)]
 mod tests;
@@ -61,7 +62,11 @@ impl Corridor for Gateway {
             return answer;
         }
         let loaded = self.loaded.load_full();
-        if self.judged_before(&submission, &loaded).await || policy::is_incoming(&submission, &loaded.ruleset) {
+        let incoming = policy::is_incoming(&submission, &loaded.ruleset);
+        if let Some(trial) = submission.trial.filter(|_| incoming) {
+            return self.tried(&submission, trial, None).await;
+        }
+        if incoming || self.judged_before(&submission, &loaded).await {
             return self.pass(submission, onward, answer_by).await;
         }
         let Ok(scan) = self.scanners.scan(&loaded.detectors, &submission).await else {
@@ -77,6 +82,9 @@ impl Corridor for Gateway {
             return self.cannot_tell(&submission, "no thread for the edit became free in time").await;
         };
         let verdict = verdict.with_fallbacks(&made);
+        if let Some(trial) = submission.trial {
+            return self.tried(&submission, trial, Some((&verdict, &made))).await;
+        }
         match (verdict.cannot_tell, verdict.disposition()) {
             (Some(reason), _) => self.cannot_tell(&submission, reason).await,
             (None, Disposition::Relay) => self.relay(submission, onward, verdict, made, answer_by).await,

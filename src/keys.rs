@@ -23,6 +23,8 @@ pub enum Purpose {
     Pass,
     /// The key of a retry record.
     Retry,
+    /// The mark on the test messages of `outgate doctor`.
+    Trial,
 }
 
 impl Purpose {
@@ -34,6 +36,7 @@ impl Purpose {
             Purpose::Mark => b"outgate/1 mark",
             Purpose::Pass => b"outgate/1 pass",
             Purpose::Retry => b"outgate/1 retry",
+            Purpose::Trial => b"outgate/1 trial",
         }
     }
 }

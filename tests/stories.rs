@@ -22,6 +22,8 @@ mod support;
 mod bad_configuration_keeps_the_old_set;
 #[path = "stories/certificates_reloaded.rs"]
 mod certificates_reloaded;
+#[path = "stories/doctor.rs"]
+mod doctor;
 #[path = "stories/erased_is_gone.rs"]
 mod erased_is_gone;
 #[path = "stories/generated_is_identical.rs"]

@@ -4,6 +4,7 @@ mod arguments;
 mod case;
 mod check;
 mod demo;
+mod doctor;
 mod health;
 mod judging;
 mod manual;
@@ -57,6 +58,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Config(ref options) => setup::config(&arguments, options),
         Command::Case(ref options) => case::run(&arguments, options),
         Command::Audit(ref options) => case::audit(&arguments, options),
+        Command::Doctor(ref options) => doctor::run(&arguments, options),
         Command::Manual(ref options) => manual::run(options),
     };
     match outcome {

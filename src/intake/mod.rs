@@ -11,6 +11,7 @@ pub mod smtp;
 mod stream;
 pub mod tls;
 mod trace;
+mod trial;
 mod unfit;
 
 pub use memory::{Budget, Reservation};
@@ -18,6 +19,7 @@ pub use network::{Network, NetworkError};
 pub use stream::Stream;
 pub use tls::OwnCertificate;
 pub use trace::{PASS, Pass, Seals, Trace, leading_trace};
+pub use trial::TRIAL;
 
 use crate::{
     mail::{
@@ -48,6 +50,8 @@ pub struct Submission {
     pub answer_within: Duration,
     /// The message carried a valid pass of ours: it was judged before, and names its case.
     pub passed: Option<SubmissionId>,
+    /// A test message of `outgate doctor`, with its number: judged like any other, and never sent on.
+    pub trial: Option<SubmissionId>,
     /// Identifies this hand-in for the retry record.
     pub retry_key: RetryKey,
     /// What the server in front calls this message (queue id), when it says so.

@@ -118,6 +118,7 @@ impl<C: Corridor> Passage<C> {
             received_at,
             answer_within: arrived.answer_within,
             passed: read.passed,
+            trial: read.trial,
             retry_key: read.key,
             node_id: arrived.node_id,
         })
@@ -171,6 +172,7 @@ struct Read {
     message: Message,
     trace_end: usize,
     passed: Option<SubmissionId>,
+    trial: Option<SubmissionId>,
     key: RetryKey,
 }
 
@@ -197,6 +199,7 @@ impl Reader {
         if received >= self.received_fields || marks >= 2 {
             return Err(Loops { received, marks });
         }
+        let trial = self.seals.trial(&content, self.now);
         let passed = pass.map(|pass| {
             trace_end -= pass.field.len();
             content.drain(pass.field);
@@ -206,7 +209,7 @@ impl Reader {
         let key = self.seals.retry_key(&self.sender, &mut recipients, &content[trace_end..], &self.peer);
         // It waits for the next hop in this room: what it does not fill is given back.
         content.shrink_to_fit();
-        Ok(Read { message: Message::parse(content), trace_end, passed, key: RetryKey(key) })
+        Ok(Read { message: Message::parse(content), trace_end, passed, trial, key: RetryKey(key) })
     }
 }
 

@@ -21,11 +21,14 @@ pub struct Seals {
     mark: KeyedHash,
     pass: KeyedHash,
     retry: KeyedHash,
+    pub(super) trial: KeyedHash,
 }
 
 impl Seals {
     pub fn new(keys: &Keys) -> Self {
-        Self { mark: keys.hasher(Purpose::Mark), pass: keys.hasher(Purpose::Pass), retry: keys.hasher(Purpose::Retry) }
+        let [mark, pass, retry, trial] =
+            [Purpose::Mark, Purpose::Pass, Purpose::Retry, Purpose::Trial].map(|purpose| keys.hasher(purpose));
+        Self { mark, pass, retry, trial }
     }
 
     /// Our Received header (RFC 5321 4.4), CR LF at its end. The mark says that we wrote it; without the key nobody
@@ -189,13 +192,13 @@ pub(in crate::intake) fn is_named(field: &[u8], name: &str) -> bool {
     field[..colon].trim_ascii_end().eq_ignore_ascii_case(name.as_bytes())
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |value: u8| char::from(DIGITS[usize::from(value & 15)]);
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
 }
 
-fn unhex(text: &str) -> Option<Vec<u8>> {
+pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {
     let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
     let pairs = text.as_bytes().chunks_exact(2);
     if !pairs.remainder().is_empty() {
