@@ -157,6 +157,7 @@ fn submission(message: Message) -> Submission {
         passed: None,
         trial: None,
         retry_key: RetryKey([0; 32]),
+        split_key: None,
         node_id: None,
     }
 }

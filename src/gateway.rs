@@ -9,6 +9,7 @@ mod house;
 mod housekeeping;
 mod pulse;
 mod scan;
+mod split;
 mod trial;
 
 #[cfg(test)]
@@ -24,8 +25,8 @@ use crate::{
         notice::Notices,
         relay::{Relay, RelayTransaction},
     },
-    intake::{Answer, Corridor, Onward, RetryKey, Submission},
-    policy::{self, Disposition, FactQuery, FactSource, Facts, Mode},
+    intake::{Account, AccountName, Accounts, Answer, Corridor, Onward, RetryKey, StoreDown, Submission},
+    policy::{self, FactQuery, FactSource, Facts, Mode},
     store::Store,
 };
 use arc_swap::ArcSwap;
@@ -44,6 +45,7 @@ pub struct Gateway {
     scanners: scan::Pool,
     /// When the reviewers were last written to.
     alerts: alert::Alerts,
+    turns: split::Turns,
     /// Wakes the outbox worker when something was put into it.
     outbox: Arc<Notify>,
 }
@@ -72,11 +74,13 @@ impl Corridor for Gateway {
         let Ok(scan) = self.scanners.scan(&loaded.detectors, &submission).await else {
             return self.cannot_tell(&submission, "no scanner became free in time").await;
         };
+        let earlier = self.enter(&submission, &loaded);
         let facts = if loaded.ruleset.asks_for_threads() {
             self.store.facts(FactQuery::of(&submission.message)).await
         } else {
             Facts::unknown_past(OffsetDateTime::now_utc())
         };
+        let facts = Facts { earlier, ..facts };
         let verdict = policy::judge(&submission, &scan, &facts, &loaded.ruleset);
         let Ok(made) = self.scanners.make(&submission, &verdict, onward.changes()).await else {
             return self.cannot_tell(&submission, "no thread for the edit became free in time").await;
@@ -85,11 +89,9 @@ impl Corridor for Gateway {
         if let Some(trial) = submission.trial {
             return self.tried(&submission, trial, Some((&verdict, &made))).await;
         }
-        match (verdict.cannot_tell, verdict.disposition()) {
-            (Some(reason), _) => self.cannot_tell(&submission, reason).await,
-            (None, Disposition::Relay) => self.relay(submission, onward, verdict, made, answer_by).await,
-            (None, Disposition::Return) => self.give_back(&submission, &verdict).await,
-            (None, Disposition::Hold) => self.hold(submission, verdict, &loaded).await,
+        match verdict.cannot_tell {
+            Some(reason) => self.cannot_tell(&submission, reason).await,
+            None => self.settle(submission, onward, (verdict, made), &loaded, answer_by).await,
         }
     }
 
@@ -99,6 +101,12 @@ impl Corridor for Gateway {
 
     fn unconfirmed(&self, key: RetryKey) {
         self.store.unconfirmed(key);
+    }
+}
+
+impl Accounts for Gateway {
+    async fn account(&self, name: &AccountName) -> Result<Option<Account>, StoreDown> {
+        self.store.account(name).await
     }
 }
 

@@ -25,6 +25,8 @@ pub enum Purpose {
     Retry,
     /// The mark on the test messages of `outgate doctor`.
     Trial,
+    /// What tells a message that comes in several transactions.
+    Split,
 }
 
 impl Purpose {
@@ -37,6 +39,7 @@ impl Purpose {
             Purpose::Pass => b"outgate/1 pass",
             Purpose::Retry => b"outgate/1 retry",
             Purpose::Trial => b"outgate/1 trial",
+            Purpose::Split => b"outgate/1 split",
         }
     }
 }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "door/auth.rs"]
+mod auth;
 #[path = "door/certificates.rs"]
 mod certificates;
 #[path = "door/clients.rs"]

@@ -36,6 +36,8 @@ mod held_and_told;
 mod incoming_passes_untouched;
 #[path = "stories/killed_under_load.rs"]
 mod killed_under_load;
+#[path = "stories/logins.rs"]
+mod logins;
 #[path = "stories/next_hop_down.rs"]
 mod next_hop_down;
 #[path = "stories/next_hop_misbehaves.rs"]
@@ -50,6 +52,8 @@ mod seed_rules_at_the_door;
 mod sent_twice_on_purpose;
 #[path = "stories/several_policies_at_once.rs"]
 mod several_policies_at_once;
+#[path = "stories/split_transactions.rs"]
+mod split_transactions;
 #[path = "stories/stopped_under_load.rs"]
 mod stopped_under_load;
 #[path = "stories/supervised.rs"]

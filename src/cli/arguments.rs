@@ -42,6 +42,8 @@ pub enum Command {
     /// Look whether all is as it should be: files, disk, service, the mail server's settings, and test messages through the real
     /// path. Exit 1 when something must be changed.
     Doctor(Doctor),
+    /// Accounts of people who hand in mail with a password.
+    User(User),
     /// Write the manual pages into a folder.
     #[command(hide = true)]
     Manual(Manual),
@@ -220,6 +222,29 @@ pub struct Audit {
 pub enum AuditCommand {
     /// Check the whole chain of the book.
     Verify,
+}
+
+#[derive(Debug, Args)]
+pub struct User {
+    #[command(subcommand)]
+    pub command: UserCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum UserCommand {
+    /// Make an account. The password is asked for, or is the first line of standard input.
+    Add {
+        /// What the person logs in as, such as ann@ours.example.
+        name: String,
+    },
+    /// All accounts.
+    List,
+    /// Give an account a new password; a disabled one stays disabled.
+    Password { name: String },
+    /// Logins of this account are refused from now on.
+    Disable { name: String },
+    /// The account may log in again.
+    Enable { name: String },
 }
 
 #[derive(Debug, Args)]

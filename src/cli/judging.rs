@@ -112,6 +112,7 @@ fn submission(file: &Path, circumstances: &Circumstances<'_>) -> Result<Submissi
         passed: None,
         trial: None,
         retry_key: RetryKey([0; 32]),
+        split_key: None,
         node_id: None,
     })
 }

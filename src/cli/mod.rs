@@ -14,6 +14,7 @@ mod rules;
 mod scan;
 mod serve;
 mod setup;
+mod user;
 
 pub use arguments::{Arguments, Command};
 
@@ -59,6 +60,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Case(ref options) => case::run(&arguments, options),
         Command::Audit(ref options) => case::audit(&arguments, options),
         Command::Doctor(ref options) => doctor::run(&arguments, options),
+        Command::User(ref options) => user::run(&arguments, options),
         Command::Manual(ref options) => manual::run(options),
     };
     match outcome {

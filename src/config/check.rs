@@ -55,7 +55,8 @@ pub(super) fn check(
     let remarks = std::mem::take(&mut check.remarks);
     let hostname = written.hostname.as_ref().map_or(default::HOSTNAME, |name| &name.value);
     let folder = file.parent().unwrap_or(Path::new(""));
-    let smtp = written.smtp.as_ref().and_then(|written| smtp::check(source, folder, written, diagnostics));
+    let hop_login = written.next_hop.as_ref().is_some_and(next_hop::Written::has_login);
+    let smtp = written.smtp.as_ref().and_then(|written| smtp::check(source, folder, written, hop_login, diagnostics));
     let next_hop = next_hop::check(source, folder, written.next_hop.as_ref()?, hostname, diagnostics);
     // A next hop without an address was noted when read.
     let next_hop = next_hop.filter(|hop| hop.routes.iter().all(|route| !route.addresses.is_empty()))?;

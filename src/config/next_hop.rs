@@ -61,6 +61,13 @@ pub(super) fn read(table: &Table<'_>) -> Option<Written> {
     Some(Written { routes })
 }
 
+impl Written {
+    /// Whether the default route has a login of ours.
+    pub fn has_login(&self) -> bool {
+        self.routes.first().is_some_and(|route| route.user.is_some())
+    }
+}
+
 fn route(table: &Table<'_>, domains: Vec<Located<Domains>>) -> Route {
     let allowed = "a host and its port, such as 127.0.0.1:25 or mail.ours.example:25";
     let addresses = table.required("address").map(|value| {

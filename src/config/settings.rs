@@ -5,7 +5,7 @@ use crate::{
     intake::{
         Network,
         milter::Listen,
-        smtp::{Peer, TlsSettings},
+        smtp::{Auth, Peer, TlsSettings},
     },
     mail::Address,
     policy::{MaySendAs, Mode},
@@ -53,6 +53,10 @@ pub struct SmtpDoor {
     pub listen_tls: Vec<SocketAddr>,
     /// Certificates and keys as they were when read.
     pub tls: Option<TlsSettings>,
+    pub auth: Auth,
+    /// Messages a minute of one account, and of all who log in from one network.
+    pub account_messages: u32,
+    pub network_messages: u32,
     /// Who may hand in mail without AUTH.
     pub peers: Vec<Peer>,
 }

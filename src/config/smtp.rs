@@ -14,7 +14,7 @@ use crate::{
     diagnostic::{Diagnostic, Diagnostics, Located, Source, Table},
     intake::{
         Network, OwnCertificate,
-        smtp::{self, Peer, RelayRisk, Senders, ServerTls, TlsError, TlsSettings},
+        smtp::{self, Auth, Peer, RelayRisk, Senders, ServerTls, TlsError, TlsSettings},
     },
     mail::wire::LineEndings,
     sensitive::Sensitive,
@@ -29,6 +29,15 @@ use std::{
 /// Below it no message can be scanned and relayed; above it every client has given up (RFC 5321 4.5.3.2.6: 10 minutes).
 const ANSWER_WITHIN: RangeInclusive<u64> = 10..=600;
 
+/// Messages a minute. Whoever sends more is a server, and a peer.
+const MESSAGES: RangeInclusive<i64> = 1..=100_000;
+
+/// What people send by hand, and a program that writes to a group one by one.
+const ACCOUNT_MESSAGES: u32 = 60;
+
+/// A house full of people behind one address.
+const NETWORK_MESSAGES: u32 = 600;
+
 #[derive(Debug)]
 pub(super) struct Written {
     at: Range<usize>,
@@ -37,6 +46,9 @@ pub(super) struct Written {
     certificate: Option<Located<String>>,
     key: Option<Located<String>>,
     authorities: Option<Located<String>>,
+    auth: Option<Located<Auth>>,
+    account_messages: Option<Located<i64>>,
+    network_messages: Option<Located<i64>>,
     peers: Vec<WrittenPeer>,
 }
 
@@ -61,6 +73,12 @@ impl Written {
     }
 }
 
+impl Written {
+    fn auth(&self) -> Auth {
+        self.auth.as_ref().map_or(Auth::None, |auth| auth.value)
+    }
+}
+
 pub(super) fn read(table: &Table<'_>) -> Written {
     Written {
         at: table.at(),
@@ -69,6 +87,9 @@ pub(super) fn read(table: &Table<'_>) -> Written {
         certificate: path(table, "certificate-file"),
         key: path(table, "key-file"),
         authorities: path(table, "certificate-authority-file"),
+        auth: table.choice("auth", &[("none", Auth::None), ("accounts", Auth::Accounts), ("next-hop", Auth::NextHop)]),
+        account_messages: table.integer("account-messages", MESSAGES),
+        network_messages: table.integer("network-messages", MESSAGES),
         peers: table.tables("peer").iter().map(peer).collect(),
     }
 }
@@ -112,11 +133,13 @@ pub(super) fn check(
     source: &Source,
     folder: &Path,
     written: &Written,
+    hop_login: bool,
     diagnostics: &mut Diagnostics,
 ) -> Option<SmtpDoor> {
     let before = diagnostics.len();
     let mut check = Check { source, folder, diagnostics };
     let tls = check.tls(written);
+    check.auth(written, hop_login);
     check.relay_risk(written);
     for peer in &written.peers {
         check.peer(peer, tls.is_some() || written.certificate.is_some());
@@ -129,7 +152,18 @@ pub(super) fn check(
     } else {
         values(written.listen.clone())
     };
-    Some(SmtpDoor { listen, listen_tls: values(written.listen_tls.clone()), tls, peers: peers(&written.peers) })
+    let messages = |written: &Option<Located<i64>>, default| {
+        written.as_ref().and_then(|messages| u32::try_from(messages.value).ok()).unwrap_or(default)
+    };
+    Some(SmtpDoor {
+        listen,
+        listen_tls: values(written.listen_tls.clone()),
+        tls,
+        auth: written.auth(),
+        account_messages: messages(&written.account_messages, ACCOUNT_MESSAGES),
+        network_messages: messages(&written.network_messages, NETWORK_MESSAGES),
+        peers: peers(&written.peers),
+    })
 }
 
 /// Without any peer, this machine itself (a listener that others reach was refused before).
@@ -205,17 +239,38 @@ impl Check<'_> {
         Some(tls)
     }
 
+    /// Passed-through logins are their senders' own: what the outbox sends (releases, notices, reports) needs ours.
+    fn auth(&mut self, smtp: &Written, hop_login: bool) {
+        let Some(auth) = smtp.auth.as_ref().filter(|auth| auth.value != Auth::None) else {
+            let unused = smtp.account_messages.as_ref().or(smtp.network_messages.as_ref());
+            if let Some(unused) = unused {
+                self.mistake(&unused.at, "nobody logs in here", "write auth = \"accounts\", or leave this out");
+            }
+            return;
+        };
+        if smtp.certificate.is_none() {
+            let message = "passwords are taken under TLS alone, and there is none without a certificate";
+            self.mistake(&auth.at, message, "write certificate-file and key-file");
+        }
+        if auth.value == Auth::NextHop && !hop_login {
+            let message =
+                "held mail, notices and reports are sent by outgate itself, which has no login at the next hop";
+            self.mistake(&auth.at, message, "write user and password-file in [next-hop]");
+        }
+    }
+
     /// The door itself says what would be an open relay; here it gets its place.
     fn relay_risk(&mut self, smtp: &Written) {
         let mut door = smtp::Settings::new(values(smtp.listen.clone()), "");
         door.listen_tls = values(smtp.listen_tls.clone());
+        door.auth = smtp.auth();
         door.peers = smtp.peers.iter().map(WrittenPeer::checked).collect();
         let Some(risk) = door.relay_risk() else { return };
         let mut networks = smtp.peers.iter().flat_map(|peer| &peer.networks);
         let (at, allowed) = match &risk {
             RelayRisk::NoPeers { listen } => (
                 smtp.sockets().into_iter().find(|written| written.value == *listen).map(|written| written.at),
-                "write [[smtp.peer]] with its networks, or listen on 127.0.0.1",
+                "write [[smtp.peer]] with its networks, or auth = \"accounts\", or listen on 127.0.0.1",
             ),
             RelayRisk::TooWide { network } => (
                 networks.find(|written| written.value == *network).map(|written| written.at.clone()),

@@ -1,6 +1,6 @@
 //! The rooms as one running service: doors open, outbox worked off, rules reloaded, stopped in order.
 
-use super::{Gateway, Pulse, alert::Alerts, scan::Pool};
+use super::{Gateway, Pulse, alert::Alerts, scan::Pool, split::Turns};
 use crate::{
     audit::{Book, Event, What},
     config::{Loaded, Settings},
@@ -13,7 +13,7 @@ use crate::{
     },
     diagnostic::{Diagnostic, Diagnostics},
     intake::{
-        Seals, milter,
+        Pace, Seals, milter,
         smtp::{self, Door},
     },
     keys::Keys,
@@ -89,6 +89,7 @@ impl House {
             late: Arc::new(LateAnswers::default()),
             scanners: Pool::new(std::thread::available_parallelism().map_or(2, usize::from)),
             alerts: Alerts::default(),
+            turns: Turns::default(),
             outbox: Arc::new(Notify::new()),
         });
         let started = [What::Started { version: env!("CARGO_PKG_VERSION").into() }, What::Activated { ruleset }];
@@ -179,7 +180,9 @@ fn door(settings: &Settings, own_domains: &[String]) -> smtp::Settings {
     door.own_domains = own_domains.to_vec();
     if let Some(smtp) = &settings.smtp {
         (door.listen, door.listen_tls) = (smtp.listen.clone(), smtp.listen_tls.clone());
-        (door.peers, door.tls) = (smtp.peers.clone(), smtp.tls.clone());
+        (door.peers, door.tls, door.auth) = (smtp.peers.clone(), smtp.tls.clone(), smtp.auth);
+        door.limits.account_messages = Pace::a_minute(smtp.account_messages);
+        door.limits.network_messages = Pace::a_minute(smtp.network_messages);
     }
     door
 }

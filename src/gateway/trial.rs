@@ -42,6 +42,6 @@ impl Gateway {
             return self.try_later(submission, "the store does not answer");
         }
         tracing::info!(submission = %submission.id, "a test message of the doctor came and was not sent on");
-        Answer::Taken
+        Answer::Taken { case: trial }
     }
 }

@@ -3,20 +3,24 @@
 //! In: bytes on a connection. Out: a `Submission`, for which the corridor gives an `Answer` back. Never: judging,
 //! storing, or a 250 that nobody stands behind.
 
+mod accounts;
 mod memory;
 pub mod milter;
 mod network;
 mod passage;
 pub mod smtp;
 mod stream;
+mod throttle;
 pub mod tls;
 mod trace;
 mod trial;
 mod unfit;
 
+pub use accounts::{Account, AccountName, Accounts, NoName, PasswordHash, SHORTEST_PASSWORD, UnfitPassword};
 pub use memory::{Budget, Reservation};
 pub use network::{Network, NetworkError};
 pub use stream::Stream;
+pub use throttle::Pace;
 pub use tls::OwnCertificate;
 pub use trace::{PASS, Pass, Seals, Trace, leading_trace};
 pub use trial::TRIAL;
@@ -54,6 +58,8 @@ pub struct Submission {
     pub trial: Option<SubmissionId>,
     /// Identifies this hand-in for the retry record.
     pub retry_key: RetryKey,
+    /// Tells the message itself, when it says enough of itself: other transactions may bring it to more recipients.
+    pub split_key: Option<SplitKey>,
     /// What the server in front calls this message (queue id), when it says so.
     pub node_id: Option<String>,
 }
@@ -62,6 +68,11 @@ pub struct Submission {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RetryKey(pub [u8; 32]);
 
+/// HMAC(sender, Message-ID, Date, hash of the decoded text): the same in all transactions in which a server sends one
+/// message. Unlike a `RetryKey` it says nothing of who gets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SplitKey(pub [u8; 16]);
+
 /// What a door is told to do.
 #[derive(Debug)]
 pub enum Answer {
@@ -69,8 +80,9 @@ pub enum Answer {
     PassOn { judged: bool, applied: Option<Applied> },
     /// SMTP door: the next hop's own final reply, class kept.
     Relayed(Reply),
-    /// We stand for it: 250.
-    Taken,
+    /// We stand for it: 250. It waits in this case, its own or that of an earlier transaction of the same message. A
+    /// test message waits nowhere: what is named is its own number.
+    Taken { case: SubmissionId },
     /// 550 5.7.1 with this text (clause, advice, submission id).
     Refused { text: String },
     /// 451 4.3.0.
@@ -98,7 +110,7 @@ impl<T> Onward<T> {
 }
 
 /// The corridor behind the doors: walks one submission to its answer.
-pub trait Corridor: Send + Sync + 'static {
+pub trait Corridor: Accounts {
     type NextHop: NextHop;
 
     fn next_hop(&self) -> &Self::NextHop;

@@ -26,6 +26,7 @@ pub(super) enum What {
     Content,
     Note,
     Reply,
+    Name,
 }
 
 impl What {
@@ -38,6 +39,7 @@ impl What {
             What::Content => b"content",
             What::Note => b"note",
             What::Reply => b"reply",
+            What::Name => b"name",
         }
     }
 }
@@ -62,6 +64,15 @@ impl Wrapper {
         let key: [u8; 32] = random();
         let wrapped = seal(&self.cipher, What::Key, case, case, &key);
         (CaseKey { case, cipher: Aes256Gcm::new(&key.into()) }, wrapped)
+    }
+
+    /// The name of an account, for its own place.
+    pub fn seal_name(&self, place: SubmissionId, name: &[u8]) -> Vec<u8> {
+        seal(&self.cipher, What::Name, place, place, name)
+    }
+
+    pub fn open_name(&self, place: SubmissionId, sealed: &[u8]) -> Result<Vec<u8>, Unsealable> {
+        open(&self.cipher, What::Name, place, place, sealed)
     }
 
     pub fn unwrap(&self, case: SubmissionId, wrapped: &[u8]) -> Result<CaseKey, Unsealable> {

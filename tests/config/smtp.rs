@@ -1,6 +1,9 @@
 //! `[smtp]`: certificates and peers, and what of them does not go together.
 
-use outgate::config::{Settings, read_settings};
+use outgate::{
+    config::{Settings, read_settings},
+    intake::smtp::Auth,
+};
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 const HEAD: &str = "policy = 'policies/baseline'\n[next-hop]\naddress = '127.0.0.1:10036'\n[smtp]\n";
@@ -50,6 +53,30 @@ fn everything_that_the_door_can_have() {
 }
 
 #[test]
+fn logins_open_a_public_door() {
+    let home = home();
+    let read = |text: &str| read(home.path(), text).map(|settings| settings.smtp.expect("a door"));
+    let door = read(&format!("listen = '0.0.0.0:587'\n{TLS}auth = 'accounts'\naccount-messages = 10")).expect("good");
+    assert_eq!((door.auth, door.account_messages, door.network_messages), (Auth::Accounts, 10, 600));
+    assert_eq!(read(&format!("{TLS}auth = 'none'")).expect("good").auth, Auth::None);
+}
+
+#[test]
+fn a_login_is_passed_through_only_where_the_outbox_has_one_of_its_own() {
+    let home = home();
+    write(home.path(), "password", "open sesame\n", 0o600);
+    let text = format!("{TLS}auth = 'next-hop'");
+    let refused = read(home.path(), &text).expect_err("no login of ours");
+    assert!(refused.contains("outgate itself, which has no login at the next hop"), "{refused}");
+    assert!(refused.contains("write user and password-file in [next-hop]"), "{refused}");
+    let file = home.path().join("outgate.toml");
+    let whole = format!("{HEAD}{text}\n").replace("10036'\n", "10036'\nuser = 'gate'\npassword-file = 'password'\n");
+    fs::write(&file, whole).expect("a file");
+    let settings = read_settings(&file).map(|(settings, _)| settings).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    assert_eq!(settings.smtp.expect("a door").auth, Auth::NextHop);
+}
+
+#[test]
 fn with_tls_from_the_first_byte_alone_nothing_listens_in_clear() {
     let home = home();
     let door = read(home.path(), &format!("listen-tls = '127.0.0.1:10465'\n{TLS}")).expect("good").smtp;
@@ -74,6 +101,11 @@ fn what_does_not_go_together_or_cannot_be_used() {
         ("listen-tls = '0.0.0.0:465'\ncertificate-file = 'own.pem'\nkey-file = 'own.key'".into(), "an open relay"),
         ("listen-tls = '127.0.0.1:10035'\nlisten = '127.0.0.1:10035'".into(), "where [smtp] already does"),
         ("[[smtp.peer]]\ncertificate-name = 'mail.ours.example'".into(), "without TLS no client shows a certificate"),
+        ("auth = 'accounts'".into(), "passwords are taken under TLS alone"),
+        ("listen = '0.0.0.0:587'\nauth = 'accounts'".into(), "passwords are taken under TLS alone"),
+        (format!("{TLS}auth = 'account'"), "(did you mean `accounts`?"),
+        (format!("{TLS}account-messages = 10"), "nobody logs in here"),
+        (format!("{TLS}auth = 'accounts'\nnetwork-messages = 0"), "`smtp.network-messages` is out of range"),
         (peer("senders = 'any'"), "`networks` is missing"),
         (peer("certificate-name = 'mail.ours.example'\nnetworks = []"), "`networks` admits nobody"),
         (peer("certificate-name = 'not a name'"), "not a domain"),

@@ -1,22 +1,29 @@
 //! A corridor and a next hop that answer by the names of senders and recipients.
 
 use outgate::{
-    intake::{Answer, Corridor, Credentials, Extensions, NextHop, Onward, RetryKey, Submission, Transaction},
+    intake::{
+        Account, AccountName, Accounts, Answer, Corridor, Credentials, Extensions, NextHop, Onward, PasswordHash,
+        RetryKey, StoreDown, Submission, Transaction,
+    },
     mail::{ForwardPath, ReversePath, wire::Reply},
 };
 use std::{
     sync::{
-        Mutex,
+        LazyLock, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
+
+pub const PASSWORD: &str = "correct horse battery staple";
 
 pub struct Fake {
     pub hop: Hop,
     pub handed: Mutex<Vec<Submission>>,
     pub confirmed: AtomicUsize,
     pub unconfirmed: AtomicUsize,
+    /// As whom each transaction was begun.
+    pub identities: Mutex<Vec<Option<String>>>,
 }
 
 pub struct Hop {
@@ -46,6 +53,7 @@ impl Fake {
             handed: Mutex::default(),
             confirmed: AtomicUsize::new(0),
             unconfirmed: AtomicUsize::new(0),
+            identities: Mutex::default(),
         })
     }
 }
@@ -59,12 +67,13 @@ impl NextHop for Shared {
 
     async fn authenticate(&self, credentials: &Credentials) -> Result<(), Reply> {
         match credentials.password.expose().as_str() {
-            "right" => Ok(()),
+            PASSWORD => Ok(()),
             _ => Err(Reply::new(535, (5, 7, 8), "Login refused")),
         }
     }
 
-    fn begin(&self, _: ReversePath, _: Option<std::sync::Arc<Credentials>>) -> Open {
+    fn begin(&self, _: ReversePath, identity: Option<std::sync::Arc<Credentials>>) -> Open {
+        self.0.identities.lock().unwrap().push(identity.map(|login| login.user.expose().clone()));
         Open { hop: std::sync::Arc::clone(&self.0) }
     }
 }
@@ -92,6 +101,23 @@ impl Transaction for Open {
     }
 }
 
+/// `ann@ours.example` may log in, `gone@ours.example` no more; `down` finds the store down.
+impl Accounts for Shared {
+    async fn account(&self, name: &AccountName) -> Result<Option<Account>, StoreDown> {
+        static HASH: LazyLock<PasswordHash> =
+            LazyLock::new(|| PasswordHash::of(&PASSWORD.to_string().into()).expect("a fit password"));
+        let at = time::OffsetDateTime::UNIX_EPOCH;
+        let account =
+            |disabled| Account { name: name.clone(), password: HASH.clone(), disabled, created: at, changed: at };
+        match name.expose() {
+            "ann@ours.example" => Ok(Some(account(false))),
+            "gone@ours.example" => Ok(Some(account(true))),
+            "down" => Err(StoreDown),
+            _ => Ok(None),
+        }
+    }
+}
+
 impl Corridor for Shared {
     type NextHop = Shared;
 
@@ -101,19 +127,20 @@ impl Corridor for Shared {
 
     async fn walk(&self, submission: Submission, _: Onward<Open>) -> Answer {
         let sender = submission.envelope.sender.address.as_ref().map_or("", |address| address.local()).to_owned();
+        let case = submission.id;
         self.0.handed.lock().unwrap().push(submission);
         match sender.as_str() {
             "returned" => Answer::Refused { text: "Clause 4: no chain letters".into() },
-            "held" => Answer::Taken,
+            "held" => Answer::Taken { case },
             "later" => Answer::TryLater,
             "panic" => panic!("the corridor has a fault"),
             "slow" => {
                 tokio::time::sleep(Duration::from_secs(5)).await;
-                Answer::Taken
+                Answer::Taken { case }
             }
             "waits" => {
                 tokio::time::sleep(Duration::from_millis(300)).await;
-                Answer::Taken
+                Answer::Taken { case }
             }
             "milter" => Answer::PassOn { judged: true, applied: None },
             "hop-down" => Answer::Relayed(Reply::new(421, (4, 3, 2), "Going down")),

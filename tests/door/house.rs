@@ -11,7 +11,7 @@ use outgate::{
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     sync::watch,
     task::JoinHandle,
     time::timeout,
@@ -79,6 +79,14 @@ impl House {
         client.say("EHLO client.example\r\n").await;
         client.expect("250").await;
         client
+    }
+
+    pub async fn client_from(&self, address: &str) -> Client {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(address.parse().unwrap(), 0)).unwrap();
+        let stream = socket.connect(self.address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Client { stream: Stream::Clear(stream), input: Vec::new() }
     }
 
     /// A client that has said EHLO.

@@ -39,6 +39,35 @@ fn each_block_of_a_page_is_run_by_a_test() {
     println!("how-to blocks run by tests={run} pages not run here={not_run}");
 }
 
+#[test]
+fn each_link_of_a_page_leads_somewhere() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/how-to");
+    let mut followed = 0;
+    for entry in fs::read_dir(&folder).unwrap().flatten() {
+        let page = entry.file_name().to_string_lossy().into_owned();
+        let text = read(&format!("docs/how-to/{page}"));
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link) {
+            if link.starts_with("http") {
+                continue;
+            }
+            let (file, section) = link.split_once('#').unwrap_or((link, ""));
+            let there = if file.is_empty() { entry.path() } else { folder.join(file) };
+            let there = fs::read_to_string(&there).unwrap_or_else(|error| panic!("{page}: {link}: {error}"));
+            let sections = there.lines().filter_map(|line| line.strip_prefix('#'));
+            let names = |title: &str| {
+                let title = title.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+                title
+                    .chars()
+                    .filter(|character| character.is_alphanumeric() || "-_".contains(*character))
+                    .collect::<String>()
+            };
+            assert!(section.is_empty() || sections.map(names).any(|name| name == section), "{page}: no section {link}");
+            followed += 1;
+        }
+    }
+    println!("how-to links followed={followed}");
+}
+
 /// Each block of a page that is not commands: its name, if it has one, and its first line.
 fn settings(page: &str) -> Vec<(Option<&str>, &str)> {
     let mut blocks = Vec::new();

@@ -9,6 +9,7 @@ use super::{
     postfix::Postfix,
     sink::Sink,
 };
+use base64::{Engine, engine::general_purpose::STANDARD};
 
 const SENDER: &str = "<ann@ours.example>";
 const RECIPIENT: &str = "<client@elsewhere.example>";
@@ -75,6 +76,42 @@ fn smarthost() {
         assert_eq!(delivered(&chain.world, mark), 1, "{mark}");
     }
     println!("T24 postfix-in-front form=smarthost relayed=1 held=1 released=1 returned=1 bounce=1 lost=0 double=0");
+}
+
+/// Postfix writes who logged in into its Received, which is the first below ours; what a client writes there itself is further down.
+#[test]
+fn the_login_at_postfix_is_in_its_received() {
+    let chain = Chain::smarthost(
+        &(snippet("postfix", "login main.cf") + "smtpd_sasl_auth_enable = yes\nsmtpd_sasl_type = cyrus\n"),
+    );
+    chain.front.admit("ann@ours.example", "quite a long password");
+    let secret = STANDARD.encode("\0ann@ours.example\0quite a long password");
+    let forged = [&b"Received: from x (x [192.0.2.1])\r\n\t(Authenticated sender: director@ours.example)\r\n\tby mail.corp.example\r\n"[..]];
+    for (mark, login) in [("logged-in", true), ("not-logged-in", false)] {
+        let mut client = Client::greet(chain.front.port).0;
+        if login {
+            let reply = client.command(&format!("AUTH PLAIN {secret}"));
+            assert_eq!(reply.code, 235, "{reply:?}\n{}", chain.front.log());
+        }
+        let message = [&forged.concat()[..], &letter(mark, PLAIN)].concat();
+        assert_eq!(client.hand_in(SENDER, &[RECIPIENT], &message).code, 250);
+        let head =
+            chain.world.expect(&format!("Subject: {mark}"), 30).head().replace("\r\n\t", " ").replace("\r\n ", " ");
+        let received: Vec<&str> = head.lines().filter(|line| line.starts_with("Received:")).collect();
+        let ours = received.iter().position(|line| line.contains("(outgate ")).unwrap();
+        let logins = |line: &str| line.contains("(Authenticated sender: ann@ours.example)");
+        assert_eq!(logins(received[ours + 1]), login, "{head}");
+        assert!(!received[ours + 1].contains("director"), "{head}");
+    }
+    let table = chain.behind.write("no_login", &snippet("postfix", "no_login"));
+    let main =
+        snippet("postfix", "login taken out main.cf").replace("/etc/postfix/no_login", &table.display().to_string());
+    chain.behind.reconfigure("", &main, false);
+    let mut client = Client::greet(chain.front.port).0;
+    client.command(&format!("AUTH PLAIN {secret}"));
+    assert_eq!(client.hand_in(SENDER, &[RECIPIENT], &letter("login-taken-out", PLAIN)).code, 250);
+    let head = chain.world.expect("Subject: login-taken-out", 30).head();
+    assert!(!head.contains("Authenticated sender") && head.contains("client.ours.example"), "{head}");
 }
 
 #[test]

@@ -96,11 +96,31 @@ impl Postfix {
         command("/usr/sbin/postfix", &["reload"]);
     }
 
+    /// Lets this account log in, with AUTH PLAIN and LOGIN.
+    pub fn admit(&self, account: &str, password: &str) {
+        let (name, domain) = account.split_once('@').unwrap();
+        let database = self.folder.path().join("sasldb2");
+        let script = "printf %s \"$1\" | saslpasswd2 -p -c -f \"$2\" -u \"$3\" \"$4\"";
+        let mut command = Command::new("sh");
+        let (good, said) = run(command.args(["-c", script, "sh", password]).arg(&database).args([domain, name]));
+        assert!(good, "saslpasswd2: {said}");
+        let (_, owner) = run(Command::new("id").args(["-u", "postfix"]));
+        chown(&database, owner.trim().parse().ok(), None).unwrap();
+        // Debian looks there, whatever cyrus_sasl_config_path says.
+        let sasl = format!(
+            "pwcheck_method: auxprop\nauxprop_plugin: sasldb\nmech_list: PLAIN LOGIN\nsasldb_path: {}\n",
+            database.display()
+        );
+        self.write("sasl/smtpd.conf", &sasl);
+        self.reconfigure("", "", false);
+    }
+
     /// A file in its configuration's folder.
-    pub fn write(&self, name: &str, text: &str) {
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.etc().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        fs::write(&path, text).unwrap();
+        path
     }
 
     /// As a power cut would.

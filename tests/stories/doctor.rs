@@ -7,8 +7,8 @@ use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 /// What it found, and its exit code. On a machine whose Postfix is somebody else's: that Postfix is not looked at.
 fn examine(gateway: &Gateway, arguments: &[&str]) -> (Vec<Value>, i32) {
     let nowhere = gateway.folder().join("no-postfix");
-    let output = gateway
-        .command_with(&[&["doctor", "--json"], arguments].concat(), &[("MAIL_CONFIG", nowhere.to_str().unwrap())]);
+    let output =
+        gateway.command_in(&[&["doctor", "--json"], arguments].concat(), &[("MAIL_CONFIG", nowhere.to_str().unwrap())]);
     let text = String::from_utf8(output.stdout).unwrap();
     let found = text.lines().map(|line| serde_json::from_str(line).expect("an object a line")).collect();
     (found, output.status.code().unwrap())
@@ -25,7 +25,10 @@ fn test_messages_are_judged_and_reach_nobody() {
     let gateway = Gateway::with(hop.address(), Setup { top: "mode = 'enforce'", ..Setup::default() });
     gateway.write_ports();
     let (found, code) = examine(&gateway, &[]);
-    assert_eq!(code, 0, "{found:#?}");
+    // How full this machine's disk is, the test cannot help.
+    let bad: Vec<_> = found.iter().filter(|found| found["state"] == "bad" && found["check"] != "disk").collect();
+    assert!(bad.is_empty(), "{bad:#?}");
+    assert_eq!(code == 1, of(&found, "disk").iter().any(|(state, _)| *state == "bad"), "{found:#?}");
     let door = of(&found, "SMTP door");
     assert_eq!(door.len(), 3, "{found:#?}");
     assert!(door.iter().all(|(state, _)| *state == "good"), "{door:?}");
@@ -40,8 +43,8 @@ fn test_messages_are_judged_and_reach_nobody() {
     assert!(gateway.cases().is_empty());
     assert!(gateway.done(&["audit", "verify"]).contains("whole"));
     // The server that its administrator names; here the door itself plays it.
-    let (found, code) = examine(&gateway, &["--via", &gateway.door().to_string()]);
-    assert_eq!((code, of(&found, "mail path").len()), (0, 3), "{found:#?}");
+    let (found, _) = examine(&gateway, &["--via", &gateway.door().to_string()]);
+    assert_eq!(of(&found, "mail path").len(), 3, "{found:#?}");
     assert!(of(&found, "mail path").iter().all(|(state, _)| *state == "good"), "{found:#?}");
     assert_eq!(hop.arrived().len(), 0);
 }

@@ -24,6 +24,8 @@ pub struct Setup {
     pub top: &'static str,
     /// Lines in `[smtp]`, and tables behind it.
     pub smtp: &'static str,
+    /// Whose clients are the peer's.
+    pub networks: &'static str,
     pub answer_within: &'static str,
     /// The milter door is open too.
     pub milter: bool,
@@ -41,6 +43,7 @@ impl Default for Setup {
             policies: &["policies/baseline"],
             top: "",
             smtp: "",
+            networks: "127.0.0.0/8",
             answer_within: "90 s",
             milter: false,
             log: "info",
@@ -87,9 +90,9 @@ impl Gateway {
     pub fn configure(&self, hop: SocketAddr, setup: &Setup) {
         let text = format!(
             "policy = {:?}\n{}\nhostname = \"gate.ours.example\"\ndata-dir = \"data\"\n\n[smtp]\nlisten = \
-             [\"127.0.0.1:0\"]\n{}\n\n[[smtp.peer]]\nnetworks = [\"127.0.0.0/8\"]\nanswer-within = \"{}\"\n\n[next-hop]\n\
+             [\"127.0.0.1:0\"]\n{}\n\n[[smtp.peer]]\nnetworks = [\"{}\"]\nanswer-within = \"{}\"\n\n[next-hop]\n\
              address = \"{hop}\"\ntls = \"none\"\n\n[metrics]\nlisten = \"127.0.0.1:0\"\n",
-            setup.policies, setup.top, setup.smtp, setup.answer_within
+            setup.policies, setup.top, setup.smtp, setup.networks, setup.answer_within
         );
         let milter = if setup.milter { "\n[milter]\nlisten = \"127.0.0.1:0\"\n" } else { "" };
         self.write("outgate.toml", &(text + milter));
@@ -240,11 +243,11 @@ impl Gateway {
 
     /// A command of the same binary on the same configuration.
     pub fn command(&self, arguments: &[&str]) -> Output {
-        self.command_with(arguments, &[])
+        self.command_in(arguments, &[])
     }
 
     /// As `command`, with more in its environment.
-    pub fn command_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    pub fn command_in(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
         let mut command = Command::new(binary());
         command
             .args(arguments)
@@ -253,6 +256,17 @@ impl Gateway {
             .envs(environment.iter().copied())
             .stdin(Stdio::null());
         command.output().expect("the binary starts")
+    }
+
+    /// A command that reads this from its standard input.
+    pub fn command_with(&self, arguments: &[&str], input: &str) -> Output {
+        let mut command = Command::new(binary());
+        command.args(arguments).arg("--config").arg(self.config());
+        let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = piped.spawn().expect("the binary starts");
+        // A command that does not want it closes the pipe.
+        let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
+        child.wait_with_output().expect("it ends")
     }
 
     /// A command that must succeed; what it wrote to stdout.

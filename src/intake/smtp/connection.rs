@@ -4,6 +4,7 @@ use super::tls::{Secured, ServerTls};
 use crate::{
     intake::Stream,
     mail::wire::{Command, CommandError, LineSplitter, Reply, Split},
+    sensitive::Sensitive,
 };
 use std::{io, mem::MaybeUninit, time::Duration};
 use tokio::{
@@ -46,6 +47,13 @@ pub(super) enum Heard {
     Malformed,
 }
 
+/// One line that is no command.
+pub(super) enum Said {
+    Text(Sensitive<String>),
+    TooLong,
+    Malformed,
+}
+
 impl Connection {
     pub fn new(stream: TcpStream) -> Self {
         let splitter = LineSplitter::new(LineSplitter::COMMAND);
@@ -78,6 +86,20 @@ impl Connection {
         };
         self.consume(consumed);
         heard
+    }
+
+    /// The next line, if it is here, as an answer to what we asked.
+    pub fn next_said(&mut self) -> Option<Said> {
+        let (said, consumed) = match self.splitter.split(&self.input[self.used..]) {
+            Split::Line { line, consumed } => {
+                (Some(Said::Text(String::from_utf8_lossy(line).into_owned().into())), consumed)
+            }
+            Split::TooLong { consumed } => (Some(Said::TooLong), consumed),
+            Split::Malformed { consumed } => (Some(Said::Malformed), consumed),
+            Split::More { consumed } => (None, consumed),
+        };
+        self.consume(consumed);
+        said
     }
 
     /// Whether the client has sent more than we have used. Looks into the kernel too, without waiting.

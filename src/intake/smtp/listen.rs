@@ -3,6 +3,8 @@
 use super::{
     client::Client,
     connection::Connection,
+    logins::{Logins, network_of},
+    paces::Paces,
     session::Session,
     settings::Settings,
     tls::{Secured, ServerTls, TlsError},
@@ -42,6 +44,8 @@ pub struct Door<C: Corridor> {
     pub(super) budget: Budget,
     open: AtomicUsize,
     strangers: Mutex<HashMap<Network, u32>>,
+    pub(super) logins: Logins,
+    pub(super) paces: Paces,
 }
 
 /// The settings in force. A session keeps those with which it began.
@@ -85,14 +89,16 @@ impl<C: Corridor> Door<C> {
             active: ArcSwap::from_pointee(Active::new(settings)?),
             open: AtomicUsize::new(0),
             strangers: Mutex::new(HashMap::new()),
+            logins: Logins::new(),
+            paces: Paces::default(),
         }))
     }
 
-    /// New certificates, peers and own domains, for the sessions that begin from now on. Where we listen, what we call
-    /// ourselves and the limits stay. With an error all stays.
+    /// New settings for the sessions that begin from now on. Where we listen and what we call ourselves stay. With an
+    /// error all stays.
     pub fn renew(&self, settings: Settings) -> Result<(), TlsError> {
-        let Settings { listen, listen_tls, hostname, limits, .. } = self.active.load().settings.clone();
-        let settings = Settings { listen, listen_tls, hostname, limits, ..settings };
+        let Settings { listen, listen_tls, hostname, .. } = self.active.load().settings.clone();
+        let settings = Settings { listen, listen_tls, hostname, ..settings };
         self.active.store(Arc::new(Active::new(settings)?));
         Ok(())
     }
@@ -196,7 +202,7 @@ impl<C: Corridor> Door<C> {
         let Some(stranger) = Stranger::count(self, address, active.settings.limits.connections_per_network) else {
             return Err(("connections-of-network", busy()));
         };
-        if !active.settings.may_become_peer(address) {
+        if !active.settings.may_become_known(address) {
             return Err(("stranger", Reply::new(554, (5, 7, 1), "No service here for you")));
         }
         Ok(Some(stranger))
@@ -281,7 +287,7 @@ struct Stranger<C: Corridor> {
 
 impl<C: Corridor> Stranger<C> {
     fn count(door: &Arc<Door<C>>, client: IpAddr, most: u32) -> Option<Self> {
-        let network = Network::around(client, if client.is_ipv4() { 24 } else { 64 });
+        let network = network_of(client);
         let mut strangers = door.strangers.lock().unwrap_or_else(PoisonError::into_inner);
         let open = strangers.entry(network).or_insert(0);
         if *open >= most {

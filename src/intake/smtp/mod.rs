@@ -7,11 +7,14 @@
 //! `listen` accepts and hands each connection to a `session`, which obeys commands (`stage`: which may come when;
 //! `client`: who it is; `offer`: what EHLO promises; `tls`), `receive`s the message and `hand_in`s it.
 
+mod auth;
 mod client;
 mod connection;
 mod hand_in;
 mod listen;
+mod logins;
 mod offer;
+mod paces;
 mod receive;
 mod session;
 mod settings;
@@ -19,5 +22,5 @@ mod stage;
 mod tls;
 
 pub use listen::{Door, bind};
-pub use settings::{Limits, Peer, RelayRisk, Senders, Settings, is_too_wide};
+pub use settings::{Auth, Limits, Peer, RelayRisk, Senders, Settings, is_too_wide};
 pub use tls::{ServerTls, TlsError, TlsSettings};

@@ -10,7 +10,7 @@ use super::{
     listen::{Active, Door, stopped},
     offer::Offer,
     receive::{Received, first_room, receive},
-    settings::{Limits, Peer, Senders},
+    settings::{Auth, Limits, Peer, Senders},
     stage::{Stage, out_of_turn},
 };
 use crate::{
@@ -30,15 +30,15 @@ use tokio::{
 const OFFERS: usize = 10;
 
 pub(super) struct Session<C: Corridor> {
-    door: Arc<Door<C>>,
-    active: Arc<Active>,
-    connection: Connection,
-    client: Client,
+    pub(super) door: Arc<Door<C>>,
+    pub(super) active: Arc<Active>,
+    pub(super) connection: Connection,
+    pub(super) client: Client,
     stop: watch::Receiver<bool>,
     /// What EHLO offered, or would have.
     offer: Offer,
     /// What the client called itself, and whether by EHLO.
-    name: Option<(String, bool)>,
+    pub(super) name: Option<(String, bool)>,
     open: Option<Box<Open<C>>>,
     unheard: Option<Unheard<C>>,
     /// MAIL was refused, or its transaction broke: what its client had already sent behind it is no error of the client's (RFC 2920 3.1).
@@ -76,7 +76,7 @@ pub(super) enum End {
 }
 
 impl End {
-    fn hang_up(code: u16, enhanced: (u8, u16, u16), text: &str, reason: &'static str) -> Self {
+    pub fn hang_up(code: u16, enhanced: (u8, u16, u16), text: &str, reason: &'static str) -> Self {
         Self::HangUp { reply: Reply::new(code, enhanced, text), reason }
     }
 
@@ -84,7 +84,11 @@ impl End {
         Self::hang_up(421, (4, 4, 2), "Waited too long", "slow")
     }
 
-    fn early() -> Self {
+    pub fn line_ends() -> Self {
+        Self::hang_up(500, (5, 5, 2), "End every line with CR LF, and no other use of them", "line-ends")
+    }
+
+    pub fn early() -> Self {
         Self::hang_up(554, (5, 5, 0), "You spoke before it was your turn", "early-talk")
     }
 }
@@ -189,7 +193,7 @@ impl<C: Corridor> Session<C> {
     }
 
     /// Waits for more of the client, whose turn it has been since `asked`.
-    async fn wait(&mut self, asked: Instant) -> Result<(), End> {
+    pub(super) async fn wait(&mut self, asked: Instant) -> Result<(), End> {
         let limits = &self.active.settings.limits;
         loop {
             let stopping = *self.stop.borrow();
@@ -224,9 +228,7 @@ impl<C: Corridor> Session<C> {
             }
             Heard::Wrong(error) => self.fault(error.reply()).await,
             Heard::TooLong => self.fault(Reply::new(500, (5, 5, 6), "Line too long")).await,
-            Heard::Malformed => {
-                Err(End::hang_up(500, (5, 5, 2), "End every line with CR LF, and no other use of them", "line-ends"))
-            }
+            Heard::Malformed => Err(End::line_ends()),
         }
     }
 
@@ -252,6 +254,8 @@ impl<C: Corridor> Session<C> {
             Command::Vrfy => self.idle(Reply::new(252, (2, 5, 0), "Send some mail and see")),
             Command::Help => self.idle(Reply::new(214, (2, 0, 0), "See RFC 5321")),
             Command::StartTls => self.start_tls().await,
+            // On the heap: logins are rare, and idle sessions must be small.
+            Command::Auth(mechanism, initial) => Box::pin(self.auth(mechanism, initial)).await,
             Command::Quit => {
                 self.connection.reply(&Reply::new(221, (2, 0, 0), "Goodbye"));
                 Err(End::Quit)
@@ -276,8 +280,10 @@ impl<C: Corridor> Session<C> {
         self.greet(name, true)?;
         self.offer = Offer::new(self.limits(), &self.door.passage.corridor.next_hop().extensions());
         let mut also = Vec::new();
-        if self.active.tls.is_some() && self.client.tls.is_none() {
-            also.push("STARTTLS");
+        match &self.client.tls {
+            None if self.active.tls.is_some() => also.push("STARTTLS"),
+            Some(_) if self.active.settings.auth != Auth::None => also.push("AUTH PLAIN LOGIN"),
+            _ => {}
         }
         self.offer.write_to(&self.active.settings.hostname, &also, self.connection.output());
         Ok(())
@@ -335,11 +341,15 @@ impl<C: Corridor> Session<C> {
         if let Some(reply) = against.or_else(|| self.against_foreign(&peer, &sender)) {
             return self.refuse_sender(&reply, "sender");
         }
+        if !self.door.paces.allow(&self.client, self.limits()) {
+            let reply = Reply::new(451, (4, 7, 1), "Too many messages, try again later");
+            return self.refuse_sender(&reply, "pace");
+        }
         let Some(reservation) = self.door.budget.reserve(first_room(sender.size())) else {
             return self.refuse_sender(&Unfit::NoMemory.reply(), "memory");
         };
         self.refused = false;
-        let upstream = hop.begin(sender.clone(), None);
+        let upstream = hop.begin(sender.clone(), self.client.identity.clone());
         let most = self.offer.size.min(fresh.size);
         let (waiting, accepted) = (Vec::new(), Vec::new());
         self.open = Some(Box::new(Open { peer, sender, upstream, waiting, accepted, most, reservation }));
@@ -483,7 +493,7 @@ impl<C: Corridor> Session<C> {
     fn origin(&self) -> Origin {
         let (helo, esmtp) = self.name.clone().unwrap_or_default();
         let tls = self.client.tls.as_ref().map(|tls| tls.label.clone());
-        Origin { address: self.client.address, helo, esmtp, tls, user: None, door: Which::Smtp }
+        Origin { address: self.client.address, helo, esmtp, tls, user: self.client.user.clone(), door: Which::Smtp }
     }
 
     /// Refuses what is well-formed.
@@ -499,7 +509,7 @@ impl<C: Corridor> Session<C> {
     }
 
     /// Answers a faulty command. Too many, and whoever it is does not speak SMTP.
-    async fn fault(&mut self, reply: Reply) -> Result<(), End> {
+    pub(super) async fn fault(&mut self, reply: Reply) -> Result<(), End> {
         self.offer_recipients().await;
         self.connection.reply(&reply);
         self.errors += 1;

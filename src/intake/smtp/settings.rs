@@ -1,7 +1,10 @@
 //! The door's settings, checked.
 
 use super::tls::{Certified, TlsSettings};
-use crate::{intake::Network, mail::wire::LineEndings};
+use crate::{
+    intake::{Network, Pace},
+    mail::wire::LineEndings,
+};
 use std::{
     net::{IpAddr, SocketAddr},
     time::Duration,
@@ -22,7 +25,19 @@ pub struct Settings {
     pub peers: Vec<Peer>,
     /// None: neither STARTTLS nor TLS from the first byte.
     pub tls: Option<TlsSettings>,
+    pub auth: Auth,
     pub limits: Limits,
+}
+
+/// Whose passwords the door takes, under TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Auth {
+    #[default]
+    None,
+    /// Those of our own accounts.
+    Accounts,
+    /// Those that the next hop takes: each is passed through to it.
+    NextHop,
 }
 
 /// Clients that may hand in mail without authenticating. All that is given here must fit.
@@ -60,6 +75,11 @@ impl Peer {
             senders: Senders::default(),
             line_endings: LineEndings::default(),
         }
+    }
+
+    /// Whoever has logged in: our own people, from anywhere.
+    pub(super) fn logged_in() -> Self {
+        Self { senders: Senders::OwnDomains, ..Self::new(Vec::new()) }
     }
 
     /// Names the peer in a retry record. All clients of one peer are one: a cluster may try again from another node.
@@ -100,6 +120,16 @@ pub struct Limits {
     /// Bytes a second, looked at from `data_grace` on.
     pub data_floor: u64,
     pub data_grace: Duration,
+    /// Failed logins of one account, from networks where it never logged in.
+    pub failures_of_account: Pace,
+    /// Failed logins from one network (IPv4 /24, IPv6 /64); and of an account at a network from which it has logged in.
+    pub failures_of_network: Pace,
+    /// Before the answer to a failed login.
+    pub failed_login_wait: Duration,
+    /// Messages of one account.
+    pub account_messages: Pace,
+    /// Messages of all who log in from one network.
+    pub network_messages: Pace,
     /// Faulty commands in one connection.
     pub errors: u32,
     /// Commands that lead to nothing (NOOP, RSET, VRFY, EHLO) since the last message. Postfix's default.
@@ -126,6 +156,11 @@ impl Default for Limits {
             data_total: Duration::from_secs(3_600),
             data_floor: 500,
             data_grace: Duration::from_secs(30),
+            failures_of_account: Pace { at_once: 5, every: Duration::from_secs(120) },
+            failures_of_network: Pace { at_once: 10, every: Duration::from_secs(60) },
+            failed_login_wait: Duration::from_secs(1),
+            account_messages: Pace::a_minute(60),
+            network_messages: Pace::a_minute(600),
             errors: 10,
             idle_commands: 100,
             received_fields: 50,
@@ -144,6 +179,7 @@ impl Settings {
             own_domains: Vec::new(),
             peers: Vec::new(),
             tls: None,
+            auth: Auth::None,
             limits: Limits::default(),
         }
     }
@@ -153,9 +189,10 @@ impl Settings {
         self.peers.iter().find(|peer| peer.is_at(address) && peer.has(certificate))
     }
 
-    /// Whether a client at `address` that is no peer may become one in its session.
-    pub fn may_become_peer(&self, address: IpAddr) -> bool {
-        self.tls.is_some() && self.peers.iter().any(|peer| peer.certificate_name.is_some() && peer.is_at(address))
+    /// Whether a client at `address` that is no peer may show in its session who it is.
+    pub fn may_become_known(&self, address: IpAddr) -> bool {
+        let by_certificate = |peer: &Peer| peer.certificate_name.is_some() && peer.is_at(address);
+        self.tls.is_some() && (self.auth != Auth::None || self.peers.iter().any(by_certificate))
     }
 
     /// Whether clients are asked for a certificate.
@@ -178,7 +215,9 @@ impl Settings {
         let mut all = self.listen.iter().chain(&self.listen_tls);
         let public = all.find(|address| !address.ip().to_canonical().is_loopback());
         match public {
-            Some(listen) if self.peers.is_empty() => Some(RelayRisk::NoPeers { listen: *listen }),
+            Some(listen) if self.peers.is_empty() && self.auth == Auth::None => {
+                Some(RelayRisk::NoPeers { listen: *listen })
+            }
             _ => None,
         }
     }
@@ -187,7 +226,7 @@ impl Settings {
 /// Why we do not start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RelayRisk {
-    #[error("the door at {listen} is public and no [[smtp.peer]] says who may hand in mail")]
+    #[error("the door at {listen} is public, and neither [[smtp.peer]] nor auth says who may hand in mail")]
     NoPeers { listen: SocketAddr },
     #[error("the peer network {network} is a good part of the whole internet: anyone could send through this gateway")]
     TooWide { network: Network },

@@ -1,7 +1,10 @@
 //! SMTP commands (RFC 5321 4.1): one line in, a command or the reply that it deserves out.
 
 use super::Reply;
-use crate::mail::{Address, AddressError, ForwardPath, Parameter, ReversePath};
+use crate::{
+    mail::{Address, AddressError, ForwardPath, Parameter, ReversePath},
+    sensitive::Sensitive,
+};
 
 /// A command that we carry out. Paths and parameters are spelled as they came.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +21,16 @@ pub enum Command {
     Vrfy,
     Help,
     StartTls,
+    /// With the first answer, if it came along (RFC 4954 4).
+    Auth(Mechanism, Option<Sensitive<String>>),
+}
+
+/// How a client logs in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mechanism {
+    Plain,
+    Login,
+    Other,
 }
 
 /// A command without its arguments.
@@ -34,6 +47,7 @@ pub enum Verb {
     Vrfy,
     Help,
     StartTls,
+    Auth,
 }
 
 /// Why a line is not a command of ours. The client's fault in every case.
@@ -103,6 +117,7 @@ impl Command {
             () if is("VRFY") => Ok(Command::Vrfy),
             () if is("HELP") => Ok(Command::Help),
             () if is("STARTTLS") => alone(Command::StartTls),
+            () if is("AUTH") => auth(rest),
             () if NOT_OFFERED.iter().any(|name| is(name)) => Err(CommandError::NotOffered),
             () if HTTP.iter().any(|name| is(name)) => Err(CommandError::CrossProtocol),
             () => Err(CommandError::Unknown),
@@ -122,12 +137,13 @@ impl Command {
             Self::Vrfy => Verb::Vrfy,
             Self::Help => Verb::Help,
             Self::StartTls => Verb::StartTls,
+            Self::Auth(..) => Verb::Auth,
         }
     }
 }
 
 /// Known, and not for us: 502 and not 500 (RFC 5321 4.2.4).
-const NOT_OFFERED: &[&str] = &["AUTH", "BDAT", "BURL", "EXPN", "TURN", "ETRN", "ATRN", "SEND", "SOML", "SAML", "LHLO"];
+const NOT_OFFERED: &[&str] = &["BDAT", "BURL", "EXPN", "TURN", "ETRN", "ATRN", "SEND", "SOML", "SAML", "LHLO"];
 
 /// First words of HTTP, its headers included.
 const HTTP: &[&str] =
@@ -141,6 +157,19 @@ fn host(rest: &[u8]) -> Result<String, CommandError> {
         Ok(name) if !name.is_empty() && name.len() <= 255 && rest.iter().all(fits) => Ok(name.to_owned()),
         _ => Err(CommandError::Name),
     }
+}
+
+fn auth(rest: &[u8]) -> Result<Command, CommandError> {
+    let text = std::str::from_utf8(rest).map_err(|_| CommandError::Parameter)?;
+    let mut words = text.split(' ');
+    let mechanism = match words.next().unwrap_or_default().to_ascii_uppercase().as_str() {
+        "" => return Err(CommandError::Parameter),
+        "PLAIN" => Mechanism::Plain,
+        "LOGIN" => Mechanism::Login,
+        _ => Mechanism::Other,
+    };
+    let initial = words.next().map(|word| Sensitive::new(word.to_owned()));
+    if words.next().is_some() { Err(CommandError::Parameter) } else { Ok(Command::Auth(mechanism, initial)) }
 }
 
 fn mail(rest: &[u8]) -> Result<ReversePath, CommandError> {
@@ -268,6 +297,9 @@ mod tests {
             ("HELP MAIL", Command::Help),
             ("QUIT", Command::Quit),
             ("STARTTLS", Command::StartTls),
+            ("auth plain", Command::Auth(Mechanism::Plain, None)),
+            ("AUTH LOGIN YW5u", Command::Auth(Mechanism::Login, Some("YW5u".to_string().into()))),
+            ("AUTH CRAM-MD5", Command::Auth(Mechanism::Other, None)),
         ] {
             assert_eq!(Command::parse(line.as_bytes()), Ok(command), "{line}");
         }
@@ -281,7 +313,9 @@ mod tests {
             ("", Unknown, 500),
             ("BLAH", Unknown, 500),
             ("MAILFROM:<a@b.example>", Unknown, 500),
-            ("AUTH PLAIN AGEAYg==", NotOffered, 502),
+            ("AUTH", Parameter, 501),
+            ("AUTH PLAIN a b", Parameter, 501),
+            ("ETRN x", NotOffered, 502),
             ("BDAT 5 LAST", NotOffered, 502),
             ("EHLO", Name, 501),
             ("EHLO a(b", Name, 501),
