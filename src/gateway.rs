@@ -5,6 +5,8 @@
 
 mod alert;
 mod carry;
+mod clock;
+mod files;
 mod house;
 mod housekeeping;
 mod pulse;
@@ -15,6 +17,7 @@ mod trial;
 #[cfg(test)]
 mod tests;
 
+pub use files::raise as raise_open_files;
 pub use house::{House, NotStarted, notices};
 pub use pulse::Pulse;
 
@@ -25,7 +28,9 @@ use crate::{
         notice::Notices,
         relay::{Relay, RelayTransaction},
     },
-    intake::{Account, AccountName, Accounts, Answer, Corridor, Onward, RetryKey, StoreDown, Submission},
+    intake::{
+        Account, AccountName, Accounts, Answer, Budget, Corridor, Onward, RetryKey, Shortage, StoreDown, Submission,
+    },
     policy::{self, FactQuery, FactSource, Facts, Mode},
     store::Store,
 };
@@ -43,6 +48,8 @@ pub struct Gateway {
     notices: Notices,
     late: Arc<LateAnswers>,
     scanners: scan::Pool,
+    /// Of all messages, through whichever door, with what is made of them.
+    memory: Budget,
     /// When the reviewers were last written to.
     alerts: alert::Alerts,
     turns: split::Turns,
@@ -55,6 +62,15 @@ impl Corridor for Gateway {
 
     fn next_hop(&self) -> &Relay {
         &self.relay
+    }
+
+    fn shortage(&self) -> Option<Shortage> {
+        match () {
+            () if self.store.is_short_of_room() => Some(Shortage::Disk),
+            () if !self.store.is_healthy() => Some(Shortage::Store),
+            () if self.scanners.is_full() => Some(Shortage::Scanners),
+            () => None,
+        }
     }
 
     async fn walk(&self, submission: Submission, onward: Onward<RelayTransaction>) -> Answer {
@@ -71,8 +87,9 @@ impl Corridor for Gateway {
         if incoming || self.judged_before(&submission, &loaded).await {
             return self.pass(submission, onward, answer_by).await;
         }
-        let Ok(scan) = self.scanners.scan(&loaded.detectors, &submission).await else {
-            return self.cannot_tell(&submission, "no scanner became free in time").await;
+        let scan = match self.scanners.scan(&loaded.detectors, &submission).await {
+            Ok(scan) => scan,
+            Err(busy) => return self.cannot_tell(&submission, busy.reason()).await,
         };
         let earlier = self.enter(&submission, &loaded);
         let facts = if loaded.ruleset.asks_for_threads() {
@@ -82,8 +99,11 @@ impl Corridor for Gateway {
         };
         let facts = Facts { earlier, ..facts };
         let verdict = policy::judge(&submission, &scan, &facts, &loaded.ruleset);
-        let Ok(made) = self.scanners.make(&submission, &verdict, onward.changes()).await else {
-            return self.cannot_tell(&submission, "no thread for the edit became free in time").await;
+        let making = self.scanners.make(&submission, &verdict, onward.changes(), &self.memory);
+        // The room of what was made is kept until the message has left.
+        let (made, _room) = match making.await {
+            Ok(made) => made,
+            Err(busy) => return self.cannot_tell(&submission, busy.reason()).await,
         };
         let verdict = verdict.with_fallbacks(&made);
         if let Some(trial) = submission.trial {
