@@ -26,10 +26,10 @@ mod support;
 mod bad_configuration_keeps_the_old_set;
 #[path = "stories/certificates_reloaded.rs"]
 mod certificates_reloaded;
-#[path = "stories/doctor.rs"]
-mod doctor;
 #[path = "stories/disk_full.rs"]
 mod disk_full;
+#[path = "stories/doctor.rs"]
+mod doctor;
 #[path = "stories/erased_is_gone.rs"]
 mod erased_is_gone;
 #[path = "stories/files_exhausted.rs"]
