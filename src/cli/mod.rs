@@ -4,6 +4,7 @@ mod arguments;
 mod case;
 mod check;
 mod demo;
+mod dkim;
 mod doctor;
 mod health;
 mod judging;
@@ -61,6 +62,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Audit(ref options) => case::audit(&arguments, options),
         Command::Doctor(ref options) => doctor::run(&arguments, options),
         Command::User(ref options) => user::run(&arguments, options),
+        Command::Dkim(ref options) => dkim::run(&options.command, arguments.json),
         Command::Manual(ref options) => manual::run(options),
     };
     match outcome {
