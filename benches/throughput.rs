@@ -155,6 +155,7 @@ fn submission(message: Message) -> Submission {
         received_at: OffsetDateTime::now_utc(),
         answer_within: Duration::from_secs(90),
         passed: None,
+        trial: None,
         retry_key: RetryKey([0; 32]),
         split_key: None,
         node_id: None,

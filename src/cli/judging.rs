@@ -110,6 +110,7 @@ fn submission(file: &Path, circumstances: &Circumstances<'_>) -> Result<Submissi
         received_at,
         answer_within: Duration::from_secs(90),
         passed: None,
+        trial: None,
         retry_key: RetryKey([0; 32]),
         split_key: None,
         node_id: None,

@@ -23,6 +23,7 @@ pub struct Seals {
     pass: KeyedHash,
     retry: KeyedHash,
     split: KeyedHash,
+    pub(super) trial: KeyedHash,
 }
 
 impl Seals {
@@ -33,6 +34,7 @@ impl Seals {
             pass: hasher(Purpose::Pass),
             retry: hasher(Purpose::Retry),
             split: hasher(Purpose::Split),
+            trial: hasher(Purpose::Trial),
         }
     }
 
@@ -207,13 +209,13 @@ pub(in crate::intake) fn is_named(field: &[u8], name: &str) -> bool {
     field[..colon].trim_ascii_end().eq_ignore_ascii_case(name.as_bytes())
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |value: u8| char::from(DIGITS[usize::from(value & 15)]);
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
 }
 
-fn unhex(text: &str) -> Option<Vec<u8>> {
+pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {
     let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
     let pairs = text.as_bytes().chunks_exact(2);
     if !pairs.remainder().is_empty() {

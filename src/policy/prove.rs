@@ -140,6 +140,7 @@ fn submission(rule: &Rule, example: &Example, detecting: Detecting<'_>) -> Submi
         received_at: OffsetDateTime::UNIX_EPOCH,
         answer_within: Duration::from_secs(90),
         passed: None,
+        trial: None,
         retry_key: RetryKey([0; 32]),
         split_key: None,
         node_id: None,

@@ -74,6 +74,7 @@ pub fn submission(sender: &str, recipients: &[&str], message: &str) -> Submissio
         received_at: OffsetDateTime::UNIX_EPOCH,
         answer_within: Duration::from_secs(90),
         passed: None,
+        trial: None,
         retry_key: RetryKey([0; 32]),
         split_key: None,
         node_id: None,
