@@ -22,6 +22,11 @@ pub struct House<'a> {
 }
 
 impl House<'_> {
+    /// Whether mail to this address stays with us. One that names another mailbox may be sent on by the server behind us.
+    pub fn receives(&self, recipient: &Address) -> bool {
+        self.owns(recipient) && !recipient.is_routed()
+    }
+
     pub fn owns(&self, address: &Address) -> bool {
         self.own_domains.iter().any(|domain| is_within(address.domain(), domain))
     }
@@ -133,7 +138,7 @@ impl<'a> Seen<'a> {
                 let members = self.house.groups.iter().find(|group| group.is(&folded)).map_or(1, |group| group.members);
                 if counted.folded.insert(folded) {
                     counted.people += members;
-                    counted.outside += usize::from(!self.house.owns(&recipient.address));
+                    counted.outside += usize::from(!self.house.receives(&recipient.address));
                 }
             }
             counted

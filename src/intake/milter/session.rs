@@ -421,6 +421,7 @@ where
             tls,
             user,
             door: Which::Milter,
+            via: None,
         }
     }
 
