@@ -157,6 +157,7 @@ fn submission(message: Message) -> Submission {
         answer_within: Duration::from_secs(90),
         passed: None,
         retry_key: RetryKey([0; 32]),
+        split_key: None,
         node_id: None,
     }
 }

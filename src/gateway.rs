@@ -9,6 +9,7 @@ mod house;
 mod housekeeping;
 mod pulse;
 mod scan;
+mod split;
 
 #[cfg(test)]
 mod tests;
@@ -24,7 +25,7 @@ use crate::{
         relay::{Relay, RelayTransaction},
     },
     intake::{Account, AccountName, Accounts, Answer, Corridor, Onward, RetryKey, StoreDown, Submission},
-    policy::{self, Disposition, FactQuery, FactSource, Facts, Mode},
+    policy::{self, FactQuery, FactSource, Facts, Mode},
     store::Store,
 };
 use arc_swap::ArcSwap;
@@ -43,6 +44,7 @@ pub struct Gateway {
     scanners: scan::Pool,
     /// When the reviewers were last written to.
     alerts: alert::Alerts,
+    turns: split::Turns,
     /// Wakes the outbox worker when something was put into it.
     outbox: Arc<Notify>,
 }
@@ -67,21 +69,21 @@ impl Corridor for Gateway {
         let Ok(scan) = self.scanners.scan(&loaded.detectors, &submission).await else {
             return self.cannot_tell(&submission, "no scanner became free in time").await;
         };
+        let earlier = self.enter(&submission, &loaded);
         let facts = if loaded.ruleset.asks_for_threads() {
             self.store.facts(FactQuery::of(&submission.message)).await
         } else {
             Facts::unknown_past(OffsetDateTime::now_utc())
         };
+        let facts = Facts { earlier, ..facts };
         let verdict = policy::judge(&submission, &scan, &facts, &loaded.ruleset);
         let Ok(made) = self.scanners.make(&submission, &verdict, onward.changes()).await else {
             return self.cannot_tell(&submission, "no thread for the edit became free in time").await;
         };
         let verdict = verdict.with_fallbacks(&made);
-        match (verdict.cannot_tell, verdict.disposition()) {
-            (Some(reason), _) => self.cannot_tell(&submission, reason).await,
-            (None, Disposition::Relay) => self.relay(submission, onward, verdict, made, answer_by).await,
-            (None, Disposition::Return) => self.give_back(&submission, &verdict).await,
-            (None, Disposition::Hold) => self.hold(submission, verdict, &loaded).await,
+        match verdict.cannot_tell {
+            Some(reason) => self.cannot_tell(&submission, reason).await,
+            None => self.settle(submission, onward, (verdict, made), &loaded, answer_by).await,
         }
     }
 

@@ -23,6 +23,8 @@ pub enum Purpose {
     Pass,
     /// The key of a retry record.
     Retry,
+    /// What tells a message that comes in several transactions.
+    Split,
 }
 
 impl Purpose {
@@ -34,6 +36,7 @@ impl Purpose {
             Purpose::Mark => b"outgate/1 mark",
             Purpose::Pass => b"outgate/1 pass",
             Purpose::Retry => b"outgate/1 retry",
+            Purpose::Split => b"outgate/1 split",
         }
     }
 }

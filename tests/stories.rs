@@ -50,6 +50,8 @@ mod seed_rules_at_the_door;
 mod sent_twice_on_purpose;
 #[path = "stories/several_policies_at_once.rs"]
 mod several_policies_at_once;
+#[path = "stories/split_transactions.rs"]
+mod split_transactions;
 #[path = "stories/stopped_under_load.rs"]
 mod stopped_under_load;
 #[path = "stories/supervised.rs"]

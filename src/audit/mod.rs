@@ -54,6 +54,14 @@ pub enum What {
     Held {
         category: Category,
     },
+    /// Another transaction of a message that waits already: its recipients came into that case.
+    Joined {
+        case: SubmissionId,
+    },
+    /// Another transaction of a message whose sending was approved: that approval is good for it too.
+    Covered {
+        case: SubmissionId,
+    },
     Returned,
     TryLater {
         reason: String,

@@ -112,6 +112,7 @@ fn submission(file: &Path, circumstances: &Circumstances<'_>) -> Result<Submissi
         answer_within: Duration::from_secs(90),
         passed: None,
         retry_key: RetryKey([0; 32]),
+        split_key: None,
         node_id: None,
     })
 }

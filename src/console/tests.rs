@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    intake::{RetryKey, StoreDown},
+    intake::{RetryKey, SplitKey, StoreDown},
     mail::{Address, Edit, Envelope, ForwardPath, ReversePath},
     policy::{Category, Disposition, Fallback, PlannedEdit},
     quarantine::{Case, CaseHead, Erasure, Face, FacedGround, NewCase, OutboxItem, State as CaseState},
@@ -25,6 +25,17 @@ struct Shelf {
 
 impl CaseStore for Shelf {
     async fn hold(&self, _: NewCase, _: Vec<OutboxItem>, _: Vec<Event>, _: RetryKey) -> Result<(), StoreDown> {
+        unreachable!("the console changes nothing")
+    }
+
+    async fn join(
+        &self,
+        _: Case,
+        _: Vec<OutboxItem>,
+        _: Vec<Event>,
+        _: RetryKey,
+        _: Option<SplitKey>,
+    ) -> Result<(), CaseError> {
         unreachable!("the console changes nothing")
     }
 
@@ -102,6 +113,7 @@ fn hostile_case() -> Case {
             automatic: false,
             tell_sender: true,
             undelivered: Vec::new(),
+            content: None,
         }),
     }
 }

@@ -260,6 +260,7 @@ mod tests {
             automatic: false,
             tell_sender: true,
             undelivered: Vec::new(),
+            content: None,
         }
     }
 

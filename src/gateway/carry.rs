@@ -9,7 +9,7 @@ use crate::{
         late::Late,
         relay::{Outgoing, RelayTransaction, Sent},
     },
-    intake::{Answer, Onward, RetryBook, RetryKey, Submission},
+    intake::{Answer, Onward, RetryBook, RetryKey, SplitKey, Submission},
     mail::{
         Address, Door, Message, SubmissionId,
         edit::{Applied, Edited},
@@ -89,9 +89,11 @@ impl Gateway {
         onward: Onward<RelayTransaction>,
         verdict: Verdict,
         made: Made,
+        also: Option<What>,
         answer_by: Instant,
     ) -> Answer {
         let mut events = self.judged(&submission, &verdict);
+        events.extend(also.map(|what| self.event(&submission, what)));
         if rests_on_findings(&verdict) {
             // The book entry is durable before the dot goes upstream.
             if self.store.append(std::mem::take(&mut events)).await.is_err() {
@@ -115,8 +117,8 @@ impl Gateway {
         let edits: Vec<String> = applied.as_ref().map_or(Vec::new(), kinds);
         // Who sees whom is remembered of a message that left with its recipients as they stand.
         let thread = (!edits.iter().any(|edit| edit == "hide-recipients")).then(|| thread_of(&submission.message));
-        let (id, key) = (submission.id, submission.retry_key);
-        let handed = HandedOn { id, key, door: submission.origin.door, counted, events, edits, thread };
+        let (id, key, split) = (submission.id, submission.retry_key, submission.split_key);
+        let handed = HandedOn { id, key, split, door: submission.origin.door, counted, events, edits, thread };
         match onward {
             Onward::Hop(upstream) => {
                 let edited = applied.map(|applied| applied.edited);
@@ -181,7 +183,7 @@ impl Gateway {
     pub(super) async fn give_back(&self, submission: &Submission, verdict: &Verdict) -> Answer {
         let mut events = self.judged(submission, verdict);
         events.push(self.event(submission, What::Returned));
-        if self.store.append(events).await.is_err() {
+        if self.store.commit(Entry::new(events).with_split(submission.split_key)).await.is_err() {
             return self.try_later(submission, "the store does not answer");
         }
         self.count("return", submission);
@@ -191,7 +193,9 @@ impl Gateway {
     /// Durable before the client hears 250.
     pub(super) async fn hold(&self, submission: Submission, verdict: Verdict, loaded: &Loaded) -> Answer {
         let mut events = self.judged(&submission, &verdict);
-        let mut case = NewCase::admit(&submission, &verdict, loaded.ruleset.expires(&verdict));
+        let Ok(mut case) = self.admit(&submission, &verdict, loaded).await else {
+            return self.try_later(&submission, "the store does not answer");
+        };
         events.push(self.event(&submission, What::Held { category: case.head.category }));
         let letter = self.notices.held(&case.head, &case.face);
         case.tell_later = letter.is_some() && self.told_enough(&submission).await;
@@ -204,7 +208,7 @@ impl Gateway {
         self.count("hold", &submission);
         self.outbox.notify_one();
         tracing::info!(submission = %submission.id, "held");
-        Answer::Taken
+        Answer::Taken { case: submission.id }
     }
 
     /// Whether the sender has heard of holds often enough within the hour. A store that cannot say so will not take
@@ -239,7 +243,7 @@ impl Gateway {
         Answer::TryLater
     }
 
-    fn judged(&self, submission: &Submission, verdict: &Verdict) -> Vec<Event> {
+    pub(super) fn judged(&self, submission: &Submission, verdict: &Verdict) -> Vec<Event> {
         let rules = |mode: Mode| {
             let of_mode = verdict.grounds.iter().filter(move |ground| ground.mode == mode);
             of_mode.map(|ground| ground.rule.clone()).collect::<Vec<Arc<str>>>()
@@ -270,11 +274,11 @@ impl Gateway {
         Event { at: submission.received_at, submission: Some(submission.id), what }
     }
 
-    fn event(&self, submission: &Submission, what: What) -> Event {
+    pub(super) fn event(&self, submission: &Submission, what: What) -> Event {
         Event { at: OffsetDateTime::now_utc(), submission: Some(submission.id), what }
     }
 
-    fn count(&self, disposition: &'static str, submission: &Submission) {
+    pub(super) fn count(&self, disposition: &'static str, submission: &Submission) {
         count(disposition, submission.origin.door);
     }
 }
@@ -287,6 +291,7 @@ fn count(disposition: &'static str, door: Door) {
 struct HandedOn {
     id: SubmissionId,
     key: RetryKey,
+    split: Option<SplitKey>,
     door: Door,
     /// What the message counts as, once: a next hop that puts it off has it come again.
     counted: &'static str,
@@ -299,7 +304,7 @@ impl HandedOn {
     fn entry(self, reply: &Reply) -> Entry {
         count(if reply.is_transient() { "try-later" } else { self.counted }, self.door);
         let what = What::HandedOn { code: reply.code(), edits: self.edits };
-        let entry = written(self.id, self.events, what);
+        let entry = written(self.id, self.events, what).with_split(self.split);
         if !reply.is_positive() {
             return entry;
         }
@@ -310,7 +315,8 @@ impl HandedOn {
     /// retry could get.
     fn unanswered(self) -> Entry {
         count(self.counted, self.door);
-        with_thread(written(self.id, self.events, What::PassedOn { edits: self.edits }), self.thread)
+        let entry = written(self.id, self.events, What::PassedOn { edits: self.edits }).with_split(self.split);
+        with_thread(entry, self.thread)
     }
 }
 

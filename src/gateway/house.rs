@@ -1,6 +1,6 @@
 //! The rooms as one running service: doors open, outbox worked off, rules reloaded, stopped in order.
 
-use super::{Gateway, Pulse, alert::Alerts, scan::Pool};
+use super::{Gateway, Pulse, alert::Alerts, scan::Pool, split::Turns};
 use crate::{
     audit::{Book, Event, What},
     config::{Loaded, Settings},
@@ -89,6 +89,7 @@ impl House {
             late: Arc::new(LateAnswers::default()),
             scanners: Pool::new(std::thread::available_parallelism().map_or(2, usize::from)),
             alerts: Alerts::default(),
+            turns: Turns::default(),
             outbox: Arc::new(Notify::new()),
         });
         let started = [What::Started { version: env!("CARGO_PKG_VERSION").into() }, What::Activated { ruleset }];

@@ -54,6 +54,8 @@ pub struct Submission {
     pub passed: Option<SubmissionId>,
     /// Identifies this hand-in for the retry record.
     pub retry_key: RetryKey,
+    /// Tells the message itself, when it says enough of itself: other transactions may bring it to more recipients.
+    pub split_key: Option<SplitKey>,
     /// What the server in front calls this message (queue id), when it says so.
     pub node_id: Option<String>,
 }
@@ -62,6 +64,11 @@ pub struct Submission {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RetryKey(pub [u8; 32]);
 
+/// HMAC(sender, Message-ID, Date, hash of the decoded text): the same in all transactions in which a server sends one
+/// message. Unlike a `RetryKey` it says nothing of who gets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SplitKey(pub [u8; 16]);
+
 /// What a door is told to do.
 #[derive(Debug)]
 pub enum Answer {
@@ -69,8 +76,8 @@ pub enum Answer {
     PassOn { judged: bool, applied: Option<Applied> },
     /// SMTP door: the next hop's own final reply, class kept.
     Relayed(Reply),
-    /// We stand for it: 250.
-    Taken,
+    /// We stand for it: 250. It waits in this case, its own or that of an earlier transaction of the same message.
+    Taken { case: SubmissionId },
     /// 550 5.7.1 with this text (clause, advice, submission id).
     Refused { text: String },
     /// 451 4.3.0.

@@ -1,6 +1,6 @@
 //! From a message that was read whole to the corridor's answer: the same for both doors.
 
-use super::{Answer, Corridor, NextHop, Onward, Reservation, RetryKey, Seals, Submission, Trace};
+use super::{Answer, Corridor, NextHop, Onward, Reservation, RetryKey, Seals, SplitKey, Submission, Trace};
 use crate::mail::{Envelope, Message, Origin, SubmissionId};
 use std::{
     future::poll_fn,
@@ -119,6 +119,7 @@ impl<C: Corridor> Passage<C> {
             answer_within: arrived.answer_within,
             passed: read.passed,
             retry_key: read.key,
+            split_key: read.split,
             node_id: arrived.node_id,
         })
     }
@@ -172,6 +173,7 @@ struct Read {
     trace_end: usize,
     passed: Option<SubmissionId>,
     key: RetryKey,
+    split: Option<SplitKey>,
 }
 
 struct Loops {
@@ -206,7 +208,9 @@ impl Reader {
         let key = self.seals.retry_key(&self.sender, &mut recipients, &content[trace_end..], &self.peer);
         // It waits for the next hop in this room: what it does not fill is given back.
         content.shrink_to_fit();
-        Ok(Read { message: Message::parse(content), trace_end, passed, key: RetryKey(key) })
+        let message = Message::parse(content);
+        let split = self.seals.split_key(&self.sender, &message);
+        Ok(Read { message, trace_end, passed, key: RetryKey(key), split })
     }
 }
 

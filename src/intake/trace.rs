@@ -1,9 +1,10 @@
 //! What we write at the top of a message and look for when it comes: our Received header with its keyed mark, loops,
 //! and the pass of mail that we injected ourselves.
 
+use super::SplitKey;
 use crate::{
     keys::{KeyedHash, Keys, Purpose},
-    mail::{Certainty, Origin, SubmissionId},
+    mail::{Certainty, Message, Origin, SubmissionId},
 };
 use memchr::memchr;
 use std::{net::IpAddr, ops::Range};
@@ -21,11 +22,18 @@ pub struct Seals {
     mark: KeyedHash,
     pass: KeyedHash,
     retry: KeyedHash,
+    split: KeyedHash,
 }
 
 impl Seals {
     pub fn new(keys: &Keys) -> Self {
-        Self { mark: keys.hasher(Purpose::Mark), pass: keys.hasher(Purpose::Pass), retry: keys.hasher(Purpose::Retry) }
+        let hasher = |purpose| keys.hasher(purpose);
+        Self {
+            mark: hasher(Purpose::Mark),
+            pass: hasher(Purpose::Pass),
+            retry: hasher(Purpose::Retry),
+            split: hasher(Purpose::Split),
+        }
     }
 
     /// Our Received header (RFC 5321 4.4), CR LF at its end. The mark says that we wrote it; without the key nobody
@@ -80,6 +88,16 @@ impl Seals {
         fields.extend(recipients.iter().map(|recipient| recipient.as_bytes()));
         fields.extend([below, peer.as_bytes()]);
         self.retry.mac(&fields)
+    }
+
+    /// Tells a message whichever of its transactions brings it. None without a Message-ID: many a script sends the same
+    /// text to one after the other, and each is a message of its own.
+    pub(in crate::intake) fn split_key(&self, sender: &str, message: &Message) -> Option<SplitKey> {
+        let message_id = message.header("Message-ID").filter(|id| !id.is_empty())?;
+        let date = message.header("Date").unwrap_or_default();
+        let sender = sender.to_lowercase();
+        let mac = self.split.mac(&[sender.as_bytes(), message_id.as_bytes(), date.as_bytes(), &message.text_digest()]);
+        mac.first_chunk().copied().map(SplitKey)
     }
 
     /// Looks at the header of a message that came in.

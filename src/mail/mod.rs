@@ -6,6 +6,7 @@
 mod address;
 mod charset;
 pub mod check;
+mod digest;
 mod doubt;
 pub mod edit;
 mod encoded_word;

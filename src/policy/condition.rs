@@ -16,11 +16,12 @@ pub enum Condition {
     Direction(Vec<Direction>),
     /// `outside`: at least one recipient is not in our own domains.
     Outside(bool),
-    /// `recipients-over`: distinct people of the envelope, a group counted as many as it reaches.
+    /// `recipients-over`: distinct people of the envelope, a group counted as many as it reaches; with those whom earlier
+    /// transactions brought the message to.
     RecipientsOver(usize),
     /// `visible-recipients-over`: distinct addresses in To and Cc together.
     VisibleRecipientsOver(usize),
-    /// `outside-recipients-over`: distinct addresses of the envelope that are not ours.
+    /// `outside-recipients-over`: distinct addresses of the envelope that are not ours, counted on likewise.
     OutsideRecipientsOver(usize),
     /// `recipient-domain`: a recipient is in one of these domains, or below.
     RecipientDomain(Vec<String>),
@@ -97,9 +98,9 @@ impl Condition {
         let holds = match self {
             Condition::Direction(wanted) => wanted.contains(&direction(seen)),
             Condition::Outside(wanted) => (seen.outside_recipients() > 0) == *wanted,
-            Condition::RecipientsOver(limit) => seen.recipients() > *limit,
+            Condition::RecipientsOver(limit) => seen.all_recipients() > *limit,
             Condition::VisibleRecipientsOver(limit) => seen.visible_recipients() > *limit,
-            Condition::OutsideRecipientsOver(limit) => seen.outside_recipients() > *limit,
+            Condition::OutsideRecipientsOver(limit) => seen.all_outside_recipients() > *limit,
             Condition::RecipientDomain(domains) => recipients_within(seen, domains) > 0,
             Condition::RecipientGroup(names) => seen.groups().any(|group| names.contains(&group.name)),
             Condition::GroupNeedsApproval(wanted) => seen.groups().any(|group| group.approval) == *wanted,
@@ -157,8 +158,9 @@ impl Condition {
     pub fn value(&self, seen: &Seen<'_>) -> String {
         match self {
             Condition::Direction(_) => listed(&DIRECTIONS, &[direction(seen)]),
-            Condition::Outside(_) | Condition::OutsideRecipientsOver(_) => seen.outside_recipients().to_string(),
-            Condition::RecipientsOver(_) => seen.recipients().to_string(),
+            Condition::Outside(_) => seen.outside_recipients().to_string(),
+            Condition::OutsideRecipientsOver(_) => seen.all_outside_recipients().to_string(),
+            Condition::RecipientsOver(_) => seen.all_recipients().to_string(),
             Condition::VisibleRecipientsOver(_) => seen.visible_recipients().to_string(),
             Condition::RecipientDomain(domains) => recipients_within(seen, domains).to_string(),
             Condition::RecipientGroup(_) | Condition::GroupNeedsApproval(_) => {
@@ -197,9 +199,9 @@ impl Condition {
     /// For a figure: how far the message is on the way to it, 1 being just there.
     pub fn share(&self, seen: &Seen<'_>) -> Option<f64> {
         let (value, limit) = match self {
-            Condition::RecipientsOver(limit) => (seen.recipients(), *limit),
+            Condition::RecipientsOver(limit) => (seen.all_recipients(), *limit),
             Condition::VisibleRecipientsOver(limit) => (seen.visible_recipients(), *limit),
-            Condition::OutsideRecipientsOver(limit) => (seen.outside_recipients(), *limit),
+            Condition::OutsideRecipientsOver(limit) => (seen.all_outside_recipients(), *limit),
             Condition::Finds(finds) => (finds.distinct_in(seen.scan), finds.distinct),
             _ => return None,
         };

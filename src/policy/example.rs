@@ -1,6 +1,6 @@
 //! A rule's own test, `[[test]]`: a message in a few words, and whether the rule must match it.
 
-use super::condition::UNREAD;
+use super::{Earlier, condition::UNREAD};
 use crate::{
     diagnostic::{Diagnostic, Table},
     mail::{Address, UnreadReason},
@@ -26,6 +26,8 @@ pub struct Example {
     to: Recipients,
     cc: Recipients,
     bcc: Recipients,
+    /// So many others outside had the message in earlier transactions.
+    earlier: Many,
     subject: String,
     text: Option<String>,
     html: Option<String>,
@@ -87,6 +89,7 @@ pub fn parse(table: &Table<'_>, limited: bool) -> Option<Example> {
         named: table.parsed_list(field, MAILBOX, Address::parse).into_iter().map(|address| address.value).collect(),
         many: many(table, &format!("{field}-many"), limited),
     });
+    let earlier = many(table, "earlier-many", limited);
     let subject = table.parsed("subject", "one line", one_line).map(|subject| subject.value);
     let text = table.text("text").map(|text| text.value);
     let html = table.text("html").map(|html| html.value);
@@ -105,6 +108,7 @@ pub fn parse(table: &Table<'_>, limited: bool) -> Option<Example> {
         to,
         cc,
         bcc,
+        earlier,
         subject: subject.unwrap_or_else(|| "A test".into()),
         text,
         html,
@@ -176,6 +180,12 @@ fn header(text: &str) -> Result<String, &'static str> {
 }
 
 impl Example {
+    /// Whom earlier transactions brought the message to.
+    pub fn earlier(&self, limit: usize) -> Earlier {
+        let many = self.earlier.count(limit);
+        Earlier { people: many, outside: many }
+    }
+
     /// The message. `limit` is the rule's count of recipients; `sample` gives an entry of a word list, for
     /// `{words.NAME}` in texts, so that ugly words stand in the lists alone.
     pub fn write(&self, limit: usize, sample: &dyn Fn(&str) -> Option<String>) -> Written {
@@ -240,14 +250,20 @@ impl Example {
     }
 }
 
-impl Recipients {
-    fn all(&self, field: &str, limit: usize) -> Vec<Address> {
-        let many = match self.many {
+impl Many {
+    fn count(self, limit: usize) -> usize {
+        match self {
             Many::Number(number) => number,
             Many::Limit(more) => {
                 usize::try_from(i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(more)).unwrap_or(0)
             }
-        };
+        }
+    }
+}
+
+impl Recipients {
+    fn all(&self, field: &str, limit: usize) -> Vec<Address> {
+        let many = self.many.count(limit);
         // An organisation's figure has no bound that a message would have.
         let many =
             (1..=many.min(20_000)).filter_map(|n| Address::parse(&format!("{field}-{n}@elsewhere.example")).ok());

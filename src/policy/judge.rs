@@ -3,6 +3,7 @@
 use super::{
     Almost, Category, Consignment, Disposition, Facts, Ground, Mode, PlannedEdit, Route, Verdict,
     action::Action,
+    planned::together,
     rule::Outcome,
     ruleset::{ActiveRule, Ruleset},
     seen::Seen,
@@ -126,32 +127,11 @@ fn planned(active: &ActiveRule) -> Vec<PlannedEdit> {
 }
 
 /// All recipients together: judged to one.
-fn consignment(submission: &Submission, grounds: &[Ground], mut edits: Vec<PlannedEdit>) -> Consignment {
+fn consignment(submission: &Submission, grounds: &[Ground], edits: Vec<PlannedEdit>) -> Consignment {
     let enforced = grounds.iter().filter(|ground| ground.mode == Mode::Enforce);
     let disposition = enforced.map(|ground| ground.disposition).max().unwrap_or(Disposition::Relay);
-    // Rules come by name, so the order of two edits of one kind is fixed too.
-    edits.sort_by_key(|planned| place(&planned.edit));
-    let mut once: Vec<PlannedEdit> = Vec::with_capacity(edits.len());
-    for planned in edits {
-        match once.iter_mut().find(|other| other.edit == planned.edit) {
-            // Two rules want the same: the severer fallback counts.
-            Some(other) => other.fallback = other.fallback.max(planned.fallback),
-            None => once.push(planned),
-        }
-    }
     let recipients = (0..submission.envelope.recipients.len()).collect();
-    Consignment { recipients, route: Route, disposition, edits: once }
-}
-
-/// The documented order of edits.
-fn place(edit: &Edit) -> u8 {
-    match edit {
-        Edit::TagSubject { .. } => 0,
-        Edit::SetHeader { .. } => 1,
-        Edit::RemoveHeader { .. } => 2,
-        Edit::HideRecipients => 3,
-        Edit::AppendNotice { .. } => 4,
-    }
+    Consignment { recipients, route: Route, disposition, edits: together(edits) }
 }
 
 /// Exactly one condition missing. A missing figure counts when the message is a third of the way to it; a rule with one

@@ -191,6 +191,26 @@ pub struct Facts {
     pub now: OffsetDateTime,
     /// The visible recipients already see each other in this thread.
     pub thread_shares: Tell,
+    /// Whom earlier transactions brought the same message to.
+    pub earlier: Earlier,
+}
+
+/// Recipients of earlier transactions of the same message who are none of this one: their counts go on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Earlier {
+    /// A group counted as many as it reaches.
+    pub people: usize,
+    /// Addresses that are not ours.
+    pub outside: usize,
+}
+
+/// A recipient as recipients are counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reached {
+    pub folded: String,
+    /// A group is as many as it reaches.
+    pub people: usize,
+    pub outside: bool,
 }
 
 /// What the facts are asked for.
@@ -225,7 +245,7 @@ impl FactQuery {
 impl Facts {
     /// For judging where there is no store: nothing is known of the past.
     pub fn unknown_past(now: OffsetDateTime) -> Self {
-        Self { now, thread_shares: Tell::No }
+        Self { now, thread_shares: Tell::No, earlier: Earlier::default() }
     }
 }
 

@@ -48,6 +48,32 @@ impl Made {
     }
 }
 
+/// The edits of several rules, in the documented order, each once.
+pub fn together(mut edits: Vec<PlannedEdit>) -> Vec<PlannedEdit> {
+    // By rule too, so that the order of two edits of one kind is fixed; those of one rule stay as they are.
+    edits.sort_by(|one, other| (place(&one.edit), &one.rule).cmp(&(place(&other.edit), &other.rule)));
+    let mut once: Vec<PlannedEdit> = Vec::with_capacity(edits.len());
+    for planned in edits {
+        match once.iter_mut().find(|other| other.edit == planned.edit) {
+            // Two rules want the same: the severer fallback counts.
+            Some(other) => other.fallback = other.fallback.max(planned.fallback),
+            None => once.push(planned),
+        }
+    }
+    once
+}
+
+/// The documented order of edits.
+fn place(edit: &Edit) -> u8 {
+    match edit {
+        Edit::TagSubject { .. } => 0,
+        Edit::SetHeader { .. } => 1,
+        Edit::RemoveHeader { .. } => 2,
+        Edit::HideRecipients => 3,
+        Edit::AppendNotice { .. } => 4,
+    }
+}
+
 /// Makes all planned edits that can be made. One that cannot is left out and named; what follows is
 /// its fallback's to say.
 pub fn make(message: &Message, planned: &[PlannedEdit], transport: Transport) -> Made {

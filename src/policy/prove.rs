@@ -90,7 +90,8 @@ fn prove_one(rule: &Rule, example: &Example, alone: &Ruleset, detecting: Detecti
     let mut scan = detecting.detectors.scan(&submission.message);
     scan.unread.extend(example.unread.map(|reason| Unread { part: PartId::new("1"), reason }));
     let thread_shares = if example.thread_shares { Tell::Yes } else { Tell::No };
-    let facts = Facts { now: submission.received_at, thread_shares };
+    let earlier = example.earlier(rule.recipient_limit().unwrap_or(0));
+    let facts = Facts { now: submission.received_at, thread_shares, earlier };
     let verdict = judge(&submission, &scan, &facts, alone);
     let matched = match verdict.cannot_tell {
         Some(why) => Tell::CannotTell(why),
@@ -141,6 +142,7 @@ fn submission(rule: &Rule, example: &Example, detecting: Detecting<'_>) -> Submi
         answer_within: Duration::from_secs(90),
         passed: None,
         retry_key: RetryKey([0; 32]),
+        split_key: None,
         node_id: None,
     }
 }

@@ -1,14 +1,14 @@
 //! What conditions look at: one submission with all that is derived from it once, however many rules there are.
 
 use super::{
-    Facts,
+    Facts, Reached,
     authorship::{self, Claim, MaySendAs},
     clause::Group,
 };
 use crate::{
     detect::Scan,
     intake::Submission,
-    mail::{Address, Message, PartId, UnreadReason},
+    mail::{Address, Envelope, Message, PartId, UnreadReason},
 };
 use std::{cell::OnceCell, collections::HashSet};
 
@@ -29,6 +29,20 @@ impl House<'_> {
 
     pub fn owns(&self, address: &Address) -> bool {
         self.own_domains.iter().any(|domain| is_within(address.domain(), domain))
+    }
+
+    /// The distinct recipients.
+    pub fn reached(&self, envelope: &Envelope) -> Vec<Reached> {
+        let mut seen = HashSet::new();
+        let mut reached = Vec::with_capacity(envelope.recipients.len());
+        for recipient in &envelope.recipients {
+            let folded = recipient.address.folded();
+            if seen.insert(folded.clone()) {
+                let people = self.groups.iter().find(|group| group.is(&folded)).map_or(1, |group| group.members);
+                reached.push(Reached { folded, people, outside: !self.receives(&recipient.address) });
+            }
+        }
+        reached
     }
 }
 
@@ -120,9 +134,14 @@ impl<'a> Seen<'a> {
         })
     }
 
-    /// Distinct people of the envelope; a group is as many as it reaches.
-    pub fn recipients(&self) -> usize {
-        self.counted().people
+    /// Distinct people of the envelope, and of earlier transactions of the message; a group is as many as it reaches.
+    pub fn all_recipients(&self) -> usize {
+        self.counted().people + self.facts.earlier.people
+    }
+
+    /// Distinct addresses that are not ours, likewise.
+    pub fn all_outside_recipients(&self) -> usize {
+        self.counted().outside + self.facts.earlier.outside
     }
 
     /// Distinct addresses of the envelope that are not ours.
@@ -133,13 +152,10 @@ impl<'a> Seen<'a> {
     fn counted(&self) -> &Recipients {
         self.recipients.get_or_init(|| {
             let mut counted = Recipients::default();
-            for recipient in &self.submission.envelope.recipients {
-                let folded = recipient.address.folded();
-                let members = self.house.groups.iter().find(|group| group.is(&folded)).map_or(1, |group| group.members);
-                if counted.folded.insert(folded) {
-                    counted.people += members;
-                    counted.outside += usize::from(!self.house.receives(&recipient.address));
-                }
+            for Reached { folded, people, outside } in self.house.reached(&self.submission.envelope) {
+                counted.people += people;
+                counted.outside += usize::from(outside);
+                counted.folded.insert(folded);
             }
             counted
         })

@@ -4,6 +4,7 @@ use super::{CaseHead, Face, FacedGround, NewCase, State};
 use crate::{
     intake::Submission,
     policy::{Category, Disposition, Ground, Mode, Verdict},
+    sensitive::Sensitive,
 };
 use std::time::Duration;
 
@@ -38,8 +39,10 @@ impl NewCase {
             automatic: submission.envelope.sender.is_null() || message.is_automatic(),
             tell_sender: holding(verdict).all(|ground| ground.tell_sender),
             undelivered: Vec::new(),
+            content: Some(Sensitive::new(message.content_digest())),
         };
-        Self { head, face, message: message.read(0..message.len()).into_owned(), tell_later: false }
+        let split = submission.split_key;
+        Self { head, face, message: message.read(0..message.len()).into_owned(), tell_later: false, split }
     }
 }
 
@@ -48,8 +51,13 @@ fn holding(verdict: &Verdict) -> impl Iterator<Item = &Ground> {
     verdict.grounds.iter().filter(|ground| ground.mode == Mode::Enforce && ground.disposition == Disposition::Hold)
 }
 
-/// The desk that a case lies on when several rules hold: the one whose delay would harm most comes first.
+/// The desk that a case lies on when several rules hold.
 fn category(verdict: &Verdict) -> Category {
+    holding(verdict).filter_map(|ground| ground.category).reduce(first).unwrap_or(Category::Technical)
+}
+
+/// Of two desks the one whose delay would harm most.
+pub(super) fn first(one: Category, other: Category) -> Category {
     const FIRST: [Category; 7] = [
         Category::Safeguarding,
         Category::PersonalData,
@@ -60,7 +68,7 @@ fn category(verdict: &Verdict) -> Category {
         Category::Technical,
     ];
     let rank = |category: &Category| FIRST.iter().position(|first| first == category);
-    holding(verdict).filter_map(|ground| ground.category).min_by_key(rank).unwrap_or(Category::Technical)
+    if rank(&other) < rank(&one) { other } else { one }
 }
 
 fn faced(ground: &Ground) -> FacedGround {

@@ -5,10 +5,11 @@
 
 mod admit;
 pub mod decide;
+mod join;
 
 use crate::{
     audit::Event,
-    intake::{RetryKey, StoreDown},
+    intake::{RetryKey, SplitKey, StoreDown},
     mail::{Envelope, ForwardPath, SubmissionId},
     policy::{Category, Disposition, PlannedEdit},
     sensitive::Sensitive,
@@ -66,6 +67,10 @@ pub struct Face {
     /// Those for whom a release failed for good: another release goes to them alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub undelivered: Vec<ForwardPath>,
+    /// The digest of all that a recipient gets (`Message::content_digest`): what another transaction must bring too to be
+    /// part of this case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<Sensitive<[u8; 32]>>,
 }
 
 /// One ground as the reviewer and the sender read it.
@@ -98,6 +103,8 @@ pub struct NewCase {
     pub message: Vec<u8>,
     /// The sender was told of enough holds in this hour: this one goes into a later, joined notice.
     pub tell_later: bool,
+    /// The message, which other transactions may bring to more recipients.
+    pub split: Option<SplitKey>,
 }
 
 /// Something that must be sent. Goes through the durable outbox.
@@ -210,6 +217,17 @@ pub trait CaseStore: Send + Sync + 'static {
         events: Vec<Event>,
         retry: RetryKey,
     ) -> impl Future<Output = Result<(), StoreDown>> + Send;
+
+    /// Writes a case that a later transaction of its message has joined (`Case::joined`), if it still waits and is at
+    /// `case.head.epoch`.
+    fn join(
+        &self,
+        case: Case,
+        outbox: Vec<OutboxItem>,
+        events: Vec<Event>,
+        retry: RetryKey,
+        split: Option<SplitKey>,
+    ) -> impl Future<Output = Result<(), CaseError>> + Send;
 
     fn list(&self, filter: CaseFilter) -> impl Future<Output = Result<Vec<Case>, StoreDown>> + Send;
 

@@ -6,6 +6,7 @@ use super::{
     read_failed,
     schema::{from_micros, micros},
     seal::Unsealable,
+    writer::Beside,
 };
 use crate::{
     audit::{Event, What},
@@ -51,7 +52,7 @@ impl Store {
         let account = lookup.iter().map(|byte| format!("{byte:02x}")).collect();
         let what = What::Account { act: act.into(), account, by: by.into() };
         let event = Event { at: OffsetDateTime::now_utc(), submission: None, what };
-        let written = self.inner.submit(vec![event], None, Vec::new(), Some(Act::Account(row))).await;
+        let written = self.inner.submit(vec![event], Beside::default(), Some(Act::Account(row))).await;
         written.map(drop).map_err(|_| StoreDown)
     }
 }

@@ -22,6 +22,8 @@ const TOLD_KEPT_MICROS: i64 = 24 * 3600 * 1_000_000;
 
 pub(super) enum Act {
     Hold(Box<HeldCase>),
+    /// A waiting case with the recipients of a later transaction.
+    TakeIn(Box<JoinedCase>),
     Transition {
         id: SubmissionId,
         epoch: u64,
@@ -90,6 +92,14 @@ pub(super) struct HeldCase {
     pub untold: Option<[u8; 32]>,
 }
 
+pub(super) struct JoinedCase {
+    /// Its epoch is the one that was seen.
+    pub head: CaseHead,
+    pub face: Vec<u8>,
+    pub lookup: Vec<(i64, [u8; 32])>,
+    pub outbox: Vec<ItemRow>,
+}
+
 pub(super) struct JoinedHolds {
     pub sender: [u8; 32],
     pub cases: Vec<SubmissionId>,
@@ -143,6 +153,7 @@ impl Act {
     pub async fn carry_out(&self, db: &mut SqliteConnection) -> Result<Acted, Stop> {
         match self {
             Act::Hold(held) => hold(db, held).await,
+            Act::TakeIn(joined) => take_in(db, joined).await,
             Act::Transition { id, epoch, to, outbox } => transition(db, *id, *epoch, *to, outbox).await,
             Act::Erase { id, now } => erase(db, *id, *now).await,
             Act::Enqueue { case, wrapped, outbox } => {
@@ -207,7 +218,7 @@ async fn hold(db: &mut SqliteConnection, held: &HeldCase) -> Result<Acted, Stop>
     .bind(&head.id.as_bytes()[..])
     .bind(word(&head.state))
     .bind(head.category.as_str())
-    .bind(serde_json::to_string(&head.rules).expect("strings fit into JSON"))
+    .bind(rules(head))
     .bind(head.bytes as i64)
     .bind(micros(head.received))
     .bind(micros(head.expires))
@@ -216,14 +227,7 @@ async fn hold(db: &mut SqliteConnection, held: &HeldCase) -> Result<Acted, Stop>
     .bind(head.epoch as i64)
     .execute(&mut *db)
     .await?;
-    for (kind, hash) in &held.lookup {
-        sqlx::query("INSERT OR IGNORE INTO lookup (kind, hash, case_id) VALUES (?1, ?2, ?3)")
-            .bind(kind)
-            .bind(&hash[..])
-            .bind(&head.id.as_bytes()[..])
-            .execute(&mut *db)
-            .await?;
-    }
+    insert_lookup(db, head.id, &held.lookup).await?;
     if let Some(sender) = held.told {
         joining::note_told(db, &sender).await?;
     }
@@ -231,6 +235,42 @@ async fn hold(db: &mut SqliteConnection, held: &HeldCase) -> Result<Acted, Stop>
         joining::note_untold(db, head.id, &sender).await?;
     }
     insert_items(db, &held.outbox).await
+}
+
+async fn take_in(db: &mut SqliteConnection, joined: &JoinedCase) -> Result<Acted, Stop> {
+    let head = &joined.head;
+    match standing(db, head.id).await? {
+        None => return Err(Stop::Refused(CaseError::Unknown)),
+        Some((State::Waiting, epoch)) if epoch == head.epoch => {}
+        Some((State::Waiting, _)) => return Err(Stop::Refused(CaseError::Stale)),
+        Some(_) => return Err(Stop::Refused(CaseError::WrongState)),
+    }
+    sqlx::query("UPDATE cases SET category = ?2, rules = ?3, expires = ?4, face = ?5, epoch = epoch + 1 WHERE id = ?1")
+        .bind(&head.id.as_bytes()[..])
+        .bind(head.category.as_str())
+        .bind(rules(head))
+        .bind(micros(head.expires))
+        .bind(&joined.face)
+        .execute(&mut *db)
+        .await?;
+    insert_lookup(db, head.id, &joined.lookup).await?;
+    insert_items(db, &joined.outbox).await
+}
+
+fn rules(head: &CaseHead) -> String {
+    serde_json::to_string(&head.rules).expect("strings fit into JSON")
+}
+
+async fn insert_lookup(db: &mut SqliteConnection, case: SubmissionId, rows: &[(i64, [u8; 32])]) -> Result<(), Stop> {
+    for (kind, hash) in rows {
+        sqlx::query("INSERT OR IGNORE INTO lookup (kind, hash, case_id) VALUES (?1, ?2, ?3)")
+            .bind(kind)
+            .bind(&hash[..])
+            .bind(&case.as_bytes()[..])
+            .execute(&mut *db)
+            .await?;
+    }
+    Ok(())
 }
 
 pub(super) async fn insert_items(db: &mut SqliteConnection, items: &[ItemRow]) -> Result<Acted, Stop> {
@@ -318,6 +358,7 @@ async fn erase(db: &mut SqliteConnection, id: SubmissionId, now: i64) -> Result<
     for statement in [
         "DELETE FROM outbox WHERE case_id = ?1",
         "DELETE FROM lookup WHERE case_id = ?1",
+        "UPDATE split SET recipients = zeroblob(0) WHERE case_id = ?1",
         "UPDATE keys SET wrapped = zeroblob(length(wrapped)) WHERE id = ?1",
         "DELETE FROM keys WHERE id = ?1",
         "UPDATE cases SET state = 'erased', face = NULL, message = NULL, lease_owner = NULL, lease_until = NULL,
@@ -398,6 +439,7 @@ async fn sweep(db: &mut SqliteConnection, now: i64) -> Result<Acted, Stop> {
         ("DELETE FROM retry WHERE at < ?1", KEPT_MICROS),
         ("DELETE FROM thread WHERE seen < ?1", THREAD_KEPT_MICROS),
         ("DELETE FROM told WHERE at < ?1", TOLD_KEPT_MICROS),
+        ("DELETE FROM split WHERE first < ?1", super::split::KEPT_MICROS),
     ] {
         sqlx::query(statement).bind(now - kept).execute(&mut *db).await?;
     }

@@ -2,16 +2,17 @@
 
 use super::{
     Inner, Store,
-    acts::{Act, Acted, HeldCase, ItemRow, parse_word, word},
+    acts::{Act, Acted, HeldCase, ItemRow, JoinedCase, parse_word, word},
     facts::Kind,
     off_thread, read_failed,
     retry::Standing,
     schema::{from_micros, micros},
     seal::{CaseKey, What},
+    writer::Beside,
 };
 use crate::{
     audit::Event,
-    intake::{RetryKey, StoreDown},
+    intake::{RetryKey, SplitKey, StoreDown},
     mail::{Address, SubmissionId, wire::Reply},
     policy::Category,
     quarantine::{
@@ -33,7 +34,7 @@ impl CaseStore for Store {
         events: Vec<Event>,
         retry: RetryKey,
     ) -> Result<(), StoreDown> {
-        let id = case.head.id;
+        let (id, split) = (case.head.id, case.split);
         let inner = self.inner.clone();
         let room = self.inner.sealing.acquire().await.map_err(|_| StoreDown)?;
         let held = off_thread(move || inner.seal_case(case, &outbox)).await??;
@@ -41,10 +42,37 @@ impl CaseStore for Store {
         let files: Vec<String> = std::iter::once(held.message.clone())
             .chain(held.outbox.iter().filter_map(|item| item.blob.clone()))
             .collect();
-        let reply = Reply::new(250, (2, 0, 0), &format!("Taken as {id}"));
-        let record = self.inner.new_record(retry, reply, Standing::Open);
-        let outcome = self.inner.submit(events, Some(record), Vec::new(), Some(Act::Hold(Box::new(held)))).await;
+        let record = self.inner.new_record(retry, taken(id), Standing::Open);
+        let beside = Beside { retry: Some(record), split: self.inner.split_row(split, Some(id)), ..Beside::default() };
+        let outcome = self.inner.submit(events, beside, Some(Act::Hold(Box::new(held)))).await;
         self.inner.tidy(outcome, files).await.map(drop).map_err(|_| StoreDown)
+    }
+
+    async fn join(
+        &self,
+        case: Case,
+        outbox: Vec<OutboxItem>,
+        events: Vec<Event>,
+        retry: RetryKey,
+        split: Option<SplitKey>,
+    ) -> Result<(), CaseError> {
+        let Case { head, face: Some(face) } = case else { return Err(CaseError::WrongState) };
+        let Some(key) = self.inner.case_key(head.id).await? else { return Err(CaseError::WrongState) };
+        let reply = taken(head.id);
+        let joined = JoinedCase {
+            face: key.seal(What::Face, &clear(&face)),
+            lookup: self.inner.lookup_rows(&face),
+            outbox: self.inner.clone().seal_items(key, outbox).await?,
+            head,
+        };
+        let files = joined.outbox.iter().filter_map(|item| item.blob.clone()).collect();
+        let beside = Beside {
+            retry: Some(self.inner.new_record(retry, reply, Standing::Open)),
+            split: self.inner.split_row(split, Some(joined.head.id)),
+            ..Beside::default()
+        };
+        let outcome = self.inner.submit(events, beside, Some(Act::TakeIn(Box::new(joined)))).await;
+        self.inner.tidy(outcome, files).await.map(drop)
     }
 
     async fn list(&self, filter: CaseFilter) -> Result<Vec<Case>, StoreDown> {
@@ -96,13 +124,22 @@ impl CaseStore for Store {
         };
         let files = outbox.iter().filter_map(|item| item.blob.clone()).collect();
         let act = Act::Transition { id, epoch, to, outbox };
-        let outcome = self.inner.submit(events, None, Vec::new(), Some(act)).await;
+        let outcome = self.inner.submit(events, Beside::default(), Some(act)).await;
         self.inner.tidy(outcome, files).await.map(drop)
     }
 
     async fn erase(&self, id: SubmissionId, events: Vec<Event>) -> Result<Erasure, CaseError> {
         self.inner.erase(id, events).await
     }
+}
+
+/// What the client of a held message hears.
+fn taken(case: SubmissionId) -> Reply {
+    Reply::new(250, (2, 0, 0), &format!("Taken as {case}"))
+}
+
+fn clear(face: &Face) -> Vec<u8> {
+    serde_json::to_vec(face).expect("a face holds only what JSON can carry")
 }
 
 /// How much waits.
@@ -143,15 +180,14 @@ impl Store {
 
 impl Inner {
     fn seal_case(&self, case: NewCase, outbox: &[OutboxItem]) -> Result<HeldCase, StoreDown> {
-        let NewCase { mut head, face, message, tell_later } = case;
+        let NewCase { mut head, face, message, tell_later, split: _ } = case;
         head.bytes = message.len() as u64;
         let (key, wrapped) = self.wrapper.fresh(head.id);
-        let clear = serde_json::to_vec(&face).expect("a face holds only what JSON can carry");
         let told = outbox.iter().any(|item| item.kind == ItemKind::Notice);
         let sender = face.envelope.sender.address.as_ref();
         let sender = sender.map(|sender| self.hash(Kind::Address, &sender.folded()));
         Ok(HeldCase {
-            face: key.seal(What::Face, &clear),
+            face: key.seal(What::Face, &clear(&face)),
             message: self.write_blob(&key.pack(What::Message, head.id, &message))?,
             lookup: self.lookup_rows(&face),
             outbox: self.seal_item_rows(&key, outbox)?,

@@ -1,7 +1,7 @@
 //! Erasing: the key goes, and with it every sealed copy wherever it lies; then the write-ahead log is emptied, so
 //! that the key's own old page is gone too.
 
-use super::{Inner, acts::Act, read_failed, schema};
+use super::{Beside, Inner, acts::Act, read_failed, schema};
 use crate::{
     audit::Event,
     intake::StoreDown,
@@ -17,7 +17,7 @@ const ATTEMPTS: u32 = 4;
 impl Inner {
     pub(super) async fn erase(&self, id: SubmissionId, events: Vec<Event>) -> Result<Erasure, CaseError> {
         let act = Act::Erase { id, now: schema::now() };
-        let acted = self.submit(events, None, Vec::new(), Some(act)).await?;
+        let acted = self.submit(events, Beside::default(), Some(act)).await?;
         let files_gone = self.remove_files(acted.removable).await;
         let log_emptied = self.complete_erasures().await.unwrap_or(false);
         Ok(if files_gone && log_emptied { Erasure::Done } else { Erasure::Pending })
@@ -33,7 +33,7 @@ impl Inner {
         if !self.empty_log().await.map_err(read_failed)? {
             return Ok(false);
         }
-        self.submit(Vec::new(), None, Vec::new(), Some(Act::Erased { cases })).await.map_err(|_| StoreDown)?;
+        self.submit(Vec::new(), Beside::default(), Some(Act::Erased { cases })).await.map_err(|_| StoreDown)?;
         Ok(true)
     }
 

@@ -3,7 +3,7 @@
 //! others are told again.
 
 use super::{
-    Inner, Store,
+    Beside, Inner, Store,
     acts::{Act, Acted, JoinedHolds, Stop, insert_items, insert_key},
     facts::AddressHash,
     off_thread, read_failed,
@@ -74,7 +74,7 @@ impl Store {
         };
         let files = item.iter().filter_map(|(_, item)| item.blob.clone()).collect();
         let act = Act::Join(JoinedHolds { sender: sender.0, cases, item });
-        let outcome = self.inner.submit(Vec::new(), None, Vec::new(), Some(act)).await;
+        let outcome = self.inner.submit(Vec::new(), Beside::default(), Some(act)).await;
         self.inner.tidy(outcome, files).await.map(drop)
     }
 }

@@ -20,6 +20,7 @@ mod retry;
 mod schema;
 mod seal;
 mod service;
+mod split;
 mod writer;
 
 #[cfg(test)]
@@ -31,7 +32,7 @@ pub use joining::Untold;
 
 use crate::{
     audit::{Event, chain::canonical},
-    intake::{RetryBook, RetryKey, StoreDown},
+    intake::{RetryBook, RetryKey, SplitKey, StoreDown},
     keys::{KeyedHash, Keys, Purpose},
     mail::{SubmissionId, wire::Reply},
     quarantine::CaseError,
@@ -39,6 +40,7 @@ use crate::{
 use acts::{Act, Acted};
 use retry::{NewRecord, Records, Standing};
 use seal::{CaseKey, What, Wrapper};
+use split::Splits;
 use sqlx::{Row, SqliteConnection, SqlitePool};
 use std::{
     fs::File,
@@ -47,7 +49,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 use tokio::sync::{Semaphore, mpsc, oneshot};
-use writer::{Health, Job, ThreadRow, Writer};
+use writer::{Beside, Health, Job, Writer};
 
 /// Waiting jobs; beyond it whoever submits waits too.
 const QUEUE: usize = 1024;
@@ -69,6 +71,7 @@ struct Inner {
     jobs: mpsc::Sender<Job>,
     readers: SqlitePool,
     records: Arc<Records>,
+    splits: Arc<Splits>,
     health: Arc<Health>,
     blobs: blobs::Blobs,
     sealing: Semaphore,
@@ -112,6 +115,7 @@ pub struct Entry {
     retry: Option<(RetryKey, Reply)>,
     late: bool,
     thread: Option<Thread>,
+    split: Option<SplitKey>,
 }
 
 #[derive(Debug)]
@@ -129,6 +133,12 @@ impl Entry {
     /// The final reply that the client gets for this hand-in.
     pub fn with_retry(mut self, key: RetryKey, reply: Reply) -> Self {
         self.retry = Some((key, reply));
+        self
+    }
+
+    /// The message, which other transactions may bring to more recipients.
+    pub fn with_split(mut self, key: Option<SplitKey>) -> Self {
+        self.split = key;
         self
     }
 
@@ -159,6 +169,7 @@ impl Store {
         let node_key = node_key(&mut db, &wrapper).await?;
         let records = Arc::new(Records::new());
         load_records(&mut db, &node_key, &records).await?;
+        let splits = Arc::new(Splits::load(&mut db).await?);
         let readers = schema::open_readers(data_dir).await?;
         let failed = data_dir.join(writer::FAILED_MARK).exists();
         let health = Arc::new(if failed { Health::failed() } else { Health::default() });
@@ -168,6 +179,7 @@ impl Store {
             db,
             jobs: queue,
             records: records.clone(),
+            splits: splits.clone(),
             health: health.clone(),
             book: book.clone(),
             node,
@@ -180,6 +192,7 @@ impl Store {
             jobs,
             readers,
             records,
+            splits,
             health,
             blobs: blobs::Blobs::open(data_dir)?,
             sealing: Semaphore::new(SEALING),
@@ -210,7 +223,8 @@ impl Store {
         let standing = if entry.late { Standing::Unconfirmed } else { Standing::Open };
         let retry = entry.retry.map(|(key, reply)| self.inner.new_record(key, reply, standing));
         let thread = entry.thread.map(|thread| self.inner.thread_rows(&thread)).unwrap_or_default();
-        match self.inner.submit(entry.events, retry, thread, None).await {
+        let split = self.inner.split_row(entry.split, None);
+        match self.inner.submit(entry.events, Beside { retry, thread, split }, None).await {
             Ok(_) => Ok(()),
             Err(_) => Err(StoreDown),
         }
@@ -249,13 +263,7 @@ impl Inner {
         NewRecord { serial: self.records.serial(), key, reply, sealed, at: schema::now(), standing }
     }
 
-    async fn submit(
-        &self,
-        events: Vec<Event>,
-        retry: Option<NewRecord>,
-        thread: Vec<ThreadRow>,
-        act: Option<Act>,
-    ) -> Result<Acted, CaseError> {
+    async fn submit(&self, events: Vec<Event>, beside: Beside, act: Option<Act>) -> Result<Acted, CaseError> {
         let down = CaseError::Down(StoreDown);
         if self.health.has_failed() {
             return Err(down);
@@ -268,7 +276,7 @@ impl Inner {
             canonical_events.extend_from_slice(&canonical(event));
         }
         let (done, outcome) = oneshot::channel();
-        self.jobs.send(Job { events: canonical_events, retry, thread, act, done }).await.map_err(|_| down)?;
+        self.jobs.send(Job { events: canonical_events, beside, act, done }).await.map_err(|_| down)?;
         outcome.await.map_err(|_| down)?
     }
 }

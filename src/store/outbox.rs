@@ -2,7 +2,7 @@
 //! lease's finish void.
 
 use super::{
-    Inner, Store,
+    Beside, Inner, Store,
     acts::{Act, Step, parse_word},
     cases::id_at,
     off_thread, read_failed,
@@ -22,7 +22,7 @@ use time::OffsetDateTime;
 impl OutboxStore for Store {
     async fn lease(&self, most: usize, until: OffsetDateTime) -> Result<Vec<Leased>, StoreDown> {
         let act = Act::Lease { owner: self.inner.run, most, until: micros(until), now: now() };
-        let acted = self.inner.submit(Vec::new(), None, Vec::new(), Some(act)).await.map_err(|_| StoreDown)?;
+        let acted = self.inner.submit(Vec::new(), Beside::default(), Some(act)).await.map_err(|_| StoreDown)?;
         let inner = self.inner.clone();
         off_thread(move || acted.leased.iter().filter_map(|row| inner.read_leased(row)).collect()).await
     }
@@ -59,7 +59,7 @@ impl OutboxStore for Store {
         let reports = self.inner.clone().seal_items(key, reports).await?;
         let files = reports.iter().filter_map(|report| report.blob.clone()).collect();
         let act = Act::Finish { id: item.id, case: item.case, epoch: leased.epoch, step, reports, state: case, face };
-        let outcome = self.inner.submit(events, None, Vec::new(), Some(act)).await;
+        let outcome = self.inner.submit(events, Beside::default(), Some(act)).await;
         match self.inner.tidy(outcome, files).await {
             Ok(_) => Ok(()),
             Err(CaseError::Stale) => self.refused(item.id),
@@ -81,7 +81,7 @@ impl Store {
     /// not held. Items of one call have the same `case`; a number without a case gets a key of its own.
     pub async fn enqueue(&self, items: Vec<OutboxItem>, events: Vec<Event>) -> Result<(), CaseError> {
         let Some(case) = items.first().map(|item| item.case) else {
-            return self.inner.submit(events, None, Vec::new(), None).await.map(drop);
+            return self.inner.submit(events, Beside::default(), None).await.map(drop);
         };
         let items: Vec<OutboxItem> = items.into_iter().map(|item| OutboxItem { case, ..item }).collect();
         let (key, wrapped) = match self.inner.case_key(case).await? {
@@ -93,7 +93,7 @@ impl Store {
         };
         let outbox = self.inner.clone().seal_items(key, items).await?;
         let files = outbox.iter().filter_map(|item| item.blob.clone()).collect();
-        let outcome = self.inner.submit(events, None, Vec::new(), Some(Act::Enqueue { case, wrapped, outbox })).await;
+        let outcome = self.inner.submit(events, Beside::default(), Some(Act::Enqueue { case, wrapped, outbox })).await;
         self.inner.tidy(outcome, files).await.map(drop)
     }
 

@@ -1,7 +1,11 @@
 //! What only the one process that serves may do: take over leases of earlier runs, remove orphaned files, complete
 //! erasures, and look whether the store is whole.
 
-use super::{Inner, OpenError, Store, acts::Act, writer::FAILED_MARK};
+use super::{
+    Inner, OpenError, Store,
+    acts::Act,
+    writer::{Beside, FAILED_MARK},
+};
 use crate::audit::chain::BookReport;
 use std::{
     collections::HashSet,
@@ -36,7 +40,7 @@ impl Store {
         if !report.is_whole() {
             tracing::error!(flaws = report.flaws, "The book is not whole; see `outgate audit verify`");
         }
-        inner.submit(Vec::new(), None, Vec::new(), Some(Act::FreeLeases)).await.map_err(|_| unreadable())?;
+        inner.submit(Vec::new(), Beside::default(), Some(Act::FreeLeases)).await.map_err(|_| unreadable())?;
         let removed = inner.clone().remove_orphans().await?;
         if removed > 0 {
             tracing::info!(removed, "Sealed files that no case named were removed");

@@ -8,6 +8,7 @@ use super::{
     acts::{Act, Acted, Stop, result_code},
     retry::{NewRecord, Records},
     schema::now,
+    split::{SplitRow, Splits},
 };
 use crate::{
     audit::chain::{Head, Link, hex},
@@ -48,6 +49,10 @@ macro_rules! write_sql {
          DELETE FROM retry WHERE serial IN (SELECT value FROM json_each(?));
          INSERT OR REPLACE INTO thread (message, addresses, seen)
              SELECT unhex(value ->> 0), unhex(value ->> 1), value ->> 2 FROM json_each(?);
+         INSERT INTO split (message, recipients, first, case_id)
+             SELECT unhex(value ->> 0), unhex(value ->> 1), value ->> 2, unhex(value ->> 3) FROM json_each(?) WHERE true
+             ON CONFLICT (message) DO UPDATE SET recipients = CAST(recipients || excluded.recipients AS BLOB),
+                 first = max(first, excluded.first), case_id = coalesce(excluded.case_id, case_id);
          COMMIT"
     };
 }
@@ -56,10 +61,17 @@ macro_rules! write_sql {
 pub(super) struct Job {
     /// Canonical events, separated by commas; may be empty.
     pub events: Vec<u8>,
-    pub retry: Option<NewRecord>,
-    pub thread: Vec<ThreadRow>,
+    pub beside: Beside,
     pub act: Option<Act>,
     pub done: oneshot::Sender<Result<Acted, CaseError>>,
+}
+
+/// What is written beside the events.
+#[derive(Default)]
+pub(super) struct Beside {
+    pub retry: Option<NewRecord>,
+    pub thread: Vec<ThreadRow>,
+    pub split: Option<SplitRow>,
 }
 
 /// Who sees whom below one message id.
@@ -106,6 +118,7 @@ pub(super) struct Writer {
     pub db: SqliteConnection,
     pub jobs: mpsc::Receiver<Job>,
     pub records: Arc<Records>,
+    pub splits: Arc<Splits>,
     pub health: Arc<Health>,
     pub book: KeyedHash,
     pub node: [u8; 16],
@@ -137,7 +150,7 @@ impl Writer {
                 self.records.expire(now());
                 let (done, _) = oneshot::channel();
                 let act = Some(Act::Sweep { now: now() });
-                batch.push(Job { events: Vec::new(), retry: None, thread: Vec::new(), act, done });
+                batch.push(Job { events: Vec::new(), beside: Beside::default(), act, done });
             }
             self.commit(batch).await;
             if closing {
@@ -162,8 +175,9 @@ impl Writer {
             Ok(outcomes) => {
                 self.health.set(Health::WELL);
                 for (job, outcome) in batch.into_iter().zip(outcomes) {
-                    if let (Some(record), Ok(_)) = (job.retry, &outcome) {
-                        self.records.insert(record);
+                    if outcome.is_ok() {
+                        job.beside.split.iter().for_each(|row| self.splits.saved(row));
+                        job.beside.retry.into_iter().for_each(|record| self.records.insert(record));
                     }
                     // Who no longer waits has no need of the outcome.
                     let _ = job.done.send(outcome);
@@ -214,10 +228,9 @@ impl Writer {
             sqlx::query("UPDATE meta SET value = value WHERE name = 'node'").execute(&mut self.db).await?;
         }
         let link = (!events.is_empty()).then(|| Link::forge(&self.book, &self.node, head, events));
-        let retry: Vec<&NewRecord> = done().filter_map(|job| job.retry.as_ref()).collect();
-        let thread: Vec<&ThreadRow> = done().flat_map(|job| &job.thread).collect();
+        let beside: Vec<&Beside> = done().map(|job| &job.beside).collect();
         let behind = link.as_ref().map_or(Some(head), Link::as_head);
-        self.write(false, link, &retry, &thread, settled).await?;
+        self.write(false, link, &beside, settled).await?;
         self.head = behind;
         Ok(outcomes)
     }
@@ -226,10 +239,9 @@ impl Writer {
     /// has built on that head meanwhile, so its number is taken; nothing was written.
     async fn append_behind(&mut self, head: Head, batch: &[Job], settled: &[i64]) -> Result<bool, sqlx::Error> {
         let link = Link::forge(&self.book, &self.node, head, joined(batch.iter()));
-        let retry: Vec<&NewRecord> = batch.iter().filter_map(|job| job.retry.as_ref()).collect();
-        let thread: Vec<&ThreadRow> = batch.iter().flat_map(|job| &job.thread).collect();
+        let beside: Vec<&Beside> = batch.iter().map(|job| &job.beside).collect();
         let behind = link.as_head();
-        match self.write(true, Some(link), &retry, &thread, settled).await {
+        match self.write(true, Some(link), &beside, settled).await {
             Ok(()) => {
                 self.head = behind;
                 Ok(true)
@@ -259,16 +271,19 @@ impl Writer {
         &mut self,
         begins: bool,
         link: Option<Link>,
-        retry: &[&NewRecord],
-        thread: &[&ThreadRow],
+        beside: &[&Beside],
         settled: &[i64],
     ) -> Result<(), sqlx::Error> {
         let seen = now();
-        let retry = json_rows(retry, |row, record| {
+        let retry = json_rows(beside.iter().filter_map(|beside| beside.retry.as_ref()), |row, record| {
             write!(row, "[{},\"{}\",\"{}\",{}]", record.serial, hex(&record.key.0), hex(&record.sealed), record.at)
         });
-        let thread = json_rows(thread, |text, row| {
+        let thread = json_rows(beside.iter().flat_map(|beside| &beside.thread), |text, row| {
             write!(text, "[\"{}\",\"{}\",{seen}]", hex(&row.message), hex(&row.addresses))
+        });
+        let split = json_rows(beside.iter().filter_map(|beside| beside.split.as_ref()), |text, row| {
+            let case = row.case.map_or(String::from("null"), |case| format!("\"{}\"", hex(case.as_bytes())));
+            write!(text, "[\"{}\",\"{}\",{},{case}]", hex(&row.key.0), hex(&row.recipients), row.first)
         });
         let settled = json_rows(settled, |text, serial| write!(text, "{serial}"));
         let (number, node, previous, events, mac) = match link {
@@ -286,6 +301,7 @@ impl Writer {
             .bind(retry)
             .bind(settled)
             .bind(thread)
+            .bind(split)
             .execute(&mut self.db)
             .await?;
         Ok(())
@@ -325,9 +341,9 @@ fn joined<'a>(jobs: impl Iterator<Item = &'a Job>) -> Vec<u8> {
     events
 }
 
-fn json_rows<T>(rows: &[T], write_row: impl Fn(&mut String, &T) -> std::fmt::Result) -> String {
+fn json_rows<T>(rows: impl IntoIterator<Item = T>, write_row: impl Fn(&mut String, T) -> std::fmt::Result) -> String {
     let mut json = String::from("[");
-    for (index, row) in rows.iter().enumerate() {
+    for (index, row) in rows.into_iter().enumerate() {
         if index > 0 {
             json.push(',');
         }

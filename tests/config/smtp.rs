@@ -89,7 +89,7 @@ fn a_peer_of_a_shared_cloud_must_show_whose_it_is() {
     let (microsoft, google) = ("certificate-name = 'mail.protection.outlook.com'", "networks = '209.85.128.0/17'");
     let ours = "senders = 'own-domains'\n";
     let id = "tenant = '11111111-2222-3333-4444-AAAAAAAAAAAA'";
-    let tenant = |cloud, text| read(cloud, text).expect("good").tenant.expect("a tenant");
+    let tenant = |cloud: &str, text: &str| read(cloud, text).expect("good").tenant.expect("a tenant");
     assert_eq!(tenant(microsoft, &format!("{ours}{id}")), Tenant::Id("11111111-2222-3333-4444-aaaaaaaaaaaa".into()));
     let domain = format!("{ours}tenant = 'Ours.onmicrosoft.com'");
     assert_eq!(tenant(microsoft, &domain), Tenant::Domain("ours.onmicrosoft.com".into()));

@@ -127,19 +127,20 @@ impl Corridor for Shared {
 
     async fn walk(&self, submission: Submission, _: Onward<Open>) -> Answer {
         let sender = submission.envelope.sender.address.as_ref().map_or("", |address| address.local()).to_owned();
+        let case = submission.id;
         self.0.handed.lock().unwrap().push(submission);
         match sender.as_str() {
             "returned" => Answer::Refused { text: "Clause 4: no chain letters".into() },
-            "held" => Answer::Taken,
+            "held" => Answer::Taken { case },
             "later" => Answer::TryLater,
             "panic" => panic!("the corridor has a fault"),
             "slow" => {
                 tokio::time::sleep(Duration::from_secs(5)).await;
-                Answer::Taken
+                Answer::Taken { case }
             }
             "waits" => {
                 tokio::time::sleep(Duration::from_millis(300)).await;
-                Answer::Taken
+                Answer::Taken { case }
             }
             "milter" => Answer::PassOn { judged: true, applied: None },
             "hop-down" => Answer::Relayed(Reply::new(421, (4, 3, 2), "Going down")),

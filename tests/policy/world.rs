@@ -7,7 +7,7 @@ use outgate::{
     mail::{
         Address, Certainty, Door, Envelope, ForwardPath, Message, Origin, PartId, ReversePath, SubmissionId, User, Zone,
     },
-    policy::{Facts, MaySendAs, Mode, PolicyInput, Ruleset, RulesetInputs, Tell},
+    policy::{Earlier, Facts, MaySendAs, Mode, PolicyInput, Ruleset, RulesetInputs, Tell},
     sensitive::Sensitive,
 };
 use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc, time::Duration};
@@ -60,6 +60,7 @@ pub fn submission(sender: &str, recipients: &[&str], message: &str) -> Submissio
             tls: None,
             user: None,
             door: Door::Smtp,
+            via: None,
         },
         envelope: Envelope {
             sender: ReversePath { address: (!sender.is_empty()).then(|| address(&sender)), parameters: Vec::new() },
@@ -75,6 +76,7 @@ pub fn submission(sender: &str, recipients: &[&str], message: &str) -> Submissio
         answer_within: Duration::from_secs(90),
         passed: None,
         retry_key: RetryKey([0; 32]),
+        split_key: None,
         node_id: None,
     }
 }
@@ -85,7 +87,7 @@ pub fn with_user(mut submission: Submission, certainty: Certainty) -> Submission
 }
 
 pub fn facts(thread_shares: Tell) -> Facts {
-    Facts { now: OffsetDateTime::UNIX_EPOCH, thread_shares }
+    Facts { now: OffsetDateTime::UNIX_EPOCH, thread_shares, earlier: Earlier::default() }
 }
 
 pub fn found(detector: &str, value: u64, zone: Zone) -> Finding {

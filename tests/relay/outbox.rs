@@ -82,8 +82,9 @@ impl Bench {
             automatic: false,
             tell_sender: true,
             undelivered: Vec::new(),
+            content: None,
         };
-        let case = NewCase { head, face, message: MESSAGE.into(), tell_later: false };
+        let case = NewCase { head, face, message: MESSAGE.into(), tell_later: false, split: None };
         self.store.hold(case, Vec::new(), Vec::new(), RetryKey([1; 32])).await.unwrap();
         let kind = ItemKind::Release;
         let item = OutboxItem { id: SubmissionId::fresh(), case: id, kind, envelope, content: MESSAGE.to_vec() };

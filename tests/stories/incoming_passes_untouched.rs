@@ -67,6 +67,9 @@ fn incoming_mail_is_not_changed_and_outgoing_is_judged() {
         assert!(hand_in(gateway.door(), sender, &["claims@agency.example"], &bytes).starts_with("250"));
     }
     let inside_and_outside = ["ada.fenwick@ours.example", "claims@agency.example"];
-    assert!(hand_in(gateway.door(), "ben.okafor@ours.example", &inside_and_outside, &bytes).starts_with("250"));
+    let another = String::from_utf8(bytes).unwrap().replace("<demo-12", "<another-12");
+    assert!(
+        hand_in(gateway.door(), "ben.okafor@ours.example", &inside_and_outside, another.as_bytes()).starts_with("250")
+    );
     assert_eq!(gateway.cases().len(), 3, "all three wait");
 }

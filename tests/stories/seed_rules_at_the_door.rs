@@ -105,8 +105,11 @@ fn each_rule_matches_its_message_and_not_the_neighbour() {
         ("100 is the limit", people(100), with_to("seed", &people(1)), relayed(true, false)),
     ];
     let count = table.len();
-    for (name, to, message, expected) in table {
-        let found = fate(&gateway, &hop, &to, &message);
+    for (row, (name, to, message, expected)) in table.into_iter().enumerate() {
+        // Each a message of its own, not another transaction of one before it.
+        let id = format!("\r\nMessage-ID: <row-{row}-");
+        let message = String::from_utf8_lossy(&message).replacen("\r\nMessage-ID: <", &id, 1);
+        let found = fate(&gateway, &hop, &to, message.as_bytes());
         let found = match found {
             // All staff are 120 people, so a second rule holds such a message too.
             Fate::Held(rules) if rules.len() > 1 => {

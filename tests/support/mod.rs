@@ -19,7 +19,7 @@ mod systemd;
 pub use client::{Client, Tried, hand_in};
 pub use fault::{Fault, FaultySink, Step};
 pub use gateway::{Gateway, Setup, binary};
-pub use hop::Hop;
+pub use hop::{Arrived, Hop};
 pub use letters::{abusive_word, below_trace, corpora, fixture, fixtures, found_in, letter, number, with_crlf};
 pub use mta::{Mta, Outcome, passed_on};
 pub use systemd::Systemd;

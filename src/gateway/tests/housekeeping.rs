@@ -84,6 +84,7 @@ async fn an_expired_case_goes_back_with_a_notice_save_where_it_may_not() {
             face: face.clone(),
             message: b"Subject: x\r\n\r\nx\r\n".to_vec(),
             tell_later: false,
+            split: None,
         };
         (case.face.tell_sender, case.face.automatic) = (tell_sender, automatic);
         staying.push(case.head.id);

@@ -443,8 +443,8 @@ where
                 self.changes(agreed, &walked, *judged, applied.as_ref()).await?;
                 self.say(Reply::Accept);
             }
-            Answer::Taken => {
-                tracing::info!(submission = %id, queue_id = node, "held: the mail server is told to discard its copy");
+            Answer::Taken { case } => {
+                tracing::info!(submission = %id, %case, queue_id = node, "held: the mail server is told to discard its copy");
                 self.unheard = Some(walked.key);
                 self.say(Reply::Discard);
             }

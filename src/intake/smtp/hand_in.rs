@@ -91,7 +91,7 @@ fn stopped_at<C: Corridor>(door: &Door<C>, stopped: Stopped) -> Answered {
 fn reply_to(answer: Answer, id: SubmissionId) -> Reply {
     match answer {
         Answer::Relayed(reply) => passed_on(reply),
-        Answer::Taken => Reply::new(250, (2, 0, 0), &format!("Taken as {id}")),
+        Answer::Taken { case } => Reply::new(250, (2, 0, 0), &format!("Taken as {case}")),
         Answer::Refused { text } => Reply::new(550, (5, 7, 1), &text),
         Answer::TryLater => try_later(),
         Answer::PassOn { .. } => {

@@ -29,7 +29,7 @@ async fn a_failed_write_ends_writing_until_a_restart() {
 }
 
 async fn limit_pages(bench: &Bench, full: bool) {
-    bench.store.inner.submit(Vec::new(), None, Vec::new(), Some(Act::LimitPages(full))).await.map(drop).unwrap();
+    bench.store.inner.submit(Vec::new(), Beside::default(), Some(Act::LimitPages(full))).await.map(drop).unwrap();
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ mod joining;
 mod measure;
 mod outbox;
 mod retry;
+mod split;
 mod threads;
 
 use super::*;
@@ -126,9 +127,11 @@ pub(super) fn new_case() -> NewCase {
             automatic: false,
             tell_sender: true,
             undelivered: Vec::new(),
+            content: None,
         },
         message: BODY.into(),
         tell_later: false,
+        split: None,
     }
 }
 
