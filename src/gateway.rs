@@ -5,6 +5,8 @@
 
 mod alert;
 mod carry;
+mod clock;
+mod files;
 mod house;
 mod housekeeping;
 mod pulse;
@@ -14,6 +16,7 @@ mod split;
 #[cfg(test)]
 mod tests;
 
+pub use files::raise as raise_open_files;
 pub use house::{House, NotStarted, notices};
 pub use pulse::Pulse;
 
@@ -24,7 +27,9 @@ use crate::{
         notice::Notices,
         relay::{Relay, RelayTransaction},
     },
-    intake::{Account, AccountName, Accounts, Answer, Corridor, Onward, RetryKey, StoreDown, Submission},
+    intake::{
+        Account, AccountName, Accounts, Answer, Budget, Corridor, Onward, RetryKey, Shortage, StoreDown, Submission,
+    },
     policy::{self, FactQuery, FactSource, Facts, Mode},
     store::Store,
 };
@@ -42,6 +47,8 @@ pub struct Gateway {
     notices: Notices,
     late: Arc<LateAnswers>,
     scanners: scan::Pool,
+    /// Of all messages, through whichever door, with what is made of them.
+    memory: Budget,
     /// When the reviewers were last written to.
     alerts: alert::Alerts,
     turns: split::Turns,
@@ -56,6 +63,15 @@ impl Corridor for Gateway {
         &self.relay
     }
 
+    fn shortage(&self) -> Option<Shortage> {
+        match () {
+            () if self.store.is_short_of_room() => Some(Shortage::Disk),
+            () if !self.store.is_healthy() => Some(Shortage::Store),
+            () if self.scanners.is_full() => Some(Shortage::Scanners),
+            () => None,
+        }
+    }
+
     async fn walk(&self, submission: Submission, onward: Onward<RelayTransaction>) -> Answer {
         let started = Instant::now();
         let answer_by = started + submission.answer_within;
@@ -66,8 +82,9 @@ impl Corridor for Gateway {
         if self.judged_before(&submission, &loaded).await || policy::is_incoming(&submission, &loaded.ruleset) {
             return self.pass(submission, onward, answer_by).await;
         }
-        let Ok(scan) = self.scanners.scan(&loaded.detectors, &submission).await else {
-            return self.cannot_tell(&submission, "no scanner became free in time").await;
+        let scan = match self.scanners.scan(&loaded.detectors, &submission).await {
+            Ok(scan) => scan,
+            Err(busy) => return self.cannot_tell(&submission, busy.reason()).await,
         };
         let earlier = self.enter(&submission, &loaded);
         let facts = if loaded.ruleset.asks_for_threads() {
@@ -77,8 +94,11 @@ impl Corridor for Gateway {
         };
         let facts = Facts { earlier, ..facts };
         let verdict = policy::judge(&submission, &scan, &facts, &loaded.ruleset);
-        let Ok(made) = self.scanners.make(&submission, &verdict, onward.changes()).await else {
-            return self.cannot_tell(&submission, "no thread for the edit became free in time").await;
+        let making = self.scanners.make(&submission, &verdict, onward.changes(), &self.memory);
+        // The room of what was made is kept until the message has left.
+        let (made, _room) = match making.await {
+            Ok(made) => made,
+            Err(busy) => return self.cannot_tell(&submission, busy.reason()).await,
         };
         let verdict = verdict.with_fallbacks(&made);
         match verdict.cannot_tell {

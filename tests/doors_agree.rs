@@ -181,3 +181,22 @@ fn what_is_no_milter_protocol_ends_the_connection_and_nothing_else() {
     assert!(matches!(outcome, Outcome::Accepted(_)), "{outcome:?}");
     assert!(gateway.health("/readyz").starts_with("HTTP/1.1 200"));
 }
+
+/// A server that splits a message may use both doors for it; the log names the case for the queue id.
+#[test]
+fn the_transactions_of_one_message_are_one_case_at_both_doors() {
+    let hop = Hop::start();
+    let gateway = both_doors(&hop);
+    let message = letter("split", "Her National Insurance number is QQ 12 34 56 C.");
+    let mut mta = Mta::connect(gateway.milter()).unwrap();
+    assert_eq!(mta.hand_in(BEN, CLAIMS, &message).unwrap(), Outcome::Discarded);
+    let id = gateway.cases()[0]["id"].as_str().unwrap().to_string();
+    assert_eq!(mta.hand_in(BEN, &["b@agency.example"], &message).unwrap(), Outcome::Discarded);
+    let answer = support::hand_in(gateway.door(), BEN, &["c@agency.example"], &message);
+    assert_eq!(answer, format!("250 2.0.0 Taken as {id}"));
+    let cases = gateway.cases();
+    assert_eq!((cases.len(), cases[0]["to"].as_array().unwrap().len()), (1, 3));
+    let log = gateway.log();
+    let named = |line: &&str| line.contains("told to discard") && line.contains(&format!("case={id}"));
+    assert_eq!(log.lines().filter(named).count(), 2, "{log}");
+}

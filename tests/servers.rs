@@ -43,6 +43,8 @@ mod milter;
 mod next_hops;
 #[path = "servers/one_machine.rs"]
 mod one_machine;
+#[path = "servers/senders.rs"]
+mod senders;
 #[path = "servers/smuggling.rs"]
 mod smuggling;
 #[path = "servers/table.rs"]

@@ -3,10 +3,14 @@
 //! Each file in `tests/stories/` is named after what it tells. Longer forms, by environment variable:
 //!
 //! * `OUTGATE_KILLS=200`: so many kill -9 under load (without it: 12);
+//! * `OUTGATE_POWER_CUTS=100`: so many power cuts under load (without it: 4; as root, on a loop device);
+//! * `OUTGATE_IDLE=10000`: so many connections at once (without it: 500);
+//! * `OUTGATE_OVERLOAD=60`: so many seconds at the best rate, and at twice of it (without it: 3);
 //! * `OUTGATE_INCOMING=1000`: so many incoming messages (without it: 200);
 //! * `OUTGATE_GENERATED=100000`: so many generated messages (without it: 2,000);
 //! * `OUTGATE_CORPORA=DIR`: every message in `DIR/mail` goes through the gateway (without it: the fixtures);
 //! * `OUTGATE_RESTARTS=50`: so many restarts under constant clients (without it: 5);
+//! * `OUTGATE_CLOCK_MINUTE=1`: housekeeping is waited for while the clock is wrong;
 //! * `OUTGATE_BIN=FILE`: another build of the binary, such as the release build;
 //! * `OUTGATE_SHOW_LOG=1`: the gateway's log of a story that failed.
 
@@ -22,14 +26,20 @@ mod support;
 mod bad_configuration_keeps_the_old_set;
 #[path = "stories/certificates_reloaded.rs"]
 mod certificates_reloaded;
+#[path = "stories/disk_full.rs"]
+mod disk_full;
 #[path = "stories/erased_is_gone.rs"]
 mod erased_is_gone;
+#[path = "stories/files_exhausted.rs"]
+mod files_exhausted;
 #[path = "stories/generated_is_identical.rs"]
 mod generated_is_identical;
 #[path = "stories/greylisted.rs"]
 mod greylisted;
 #[path = "stories/held_and_told.rs"]
 mod held_and_told;
+#[path = "stories/idle_connections.rs"]
+mod idle_connections;
 #[path = "stories/incoming_passes_untouched.rs"]
 mod incoming_passes_untouched;
 #[path = "stories/killed_under_load.rs"]
@@ -44,6 +54,10 @@ mod next_hop_misbehaves;
 mod nothing_personal_is_shown;
 #[path = "stories/our_own_mail.rs"]
 mod our_own_mail;
+#[path = "stories/overload.rs"]
+mod overload;
+#[path = "stories/power_cut.rs"]
+mod power_cut;
 #[path = "stories/seed_rules_at_the_door.rs"]
 mod seed_rules_at_the_door;
 #[path = "stories/sent_twice_on_purpose.rs"]
@@ -54,6 +68,8 @@ mod several_policies_at_once;
 mod split_transactions;
 #[path = "stories/stopped_under_load.rs"]
 mod stopped_under_load;
+#[path = "stories/store_faults.rs"]
+mod store_faults;
 #[path = "stories/supervised.rs"]
 mod supervised;
 #[path = "stories/untouched_is_identical.rs"]

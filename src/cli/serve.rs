@@ -3,8 +3,8 @@
 use super::{Failure, arguments::Arguments, health, opening};
 use crate::{
     config::{self, key_file},
-    gateway::{Gateway, House, Pulse},
-    intake::Corridor,
+    gateway::{self, Gateway, House, Pulse},
+    intake::{Corridor, Shortage},
     policy::Mode,
     supervisor::Supervisor,
 };
@@ -39,6 +39,7 @@ fn give_memory_back() {
 pub fn run(arguments: &Arguments) -> Result<u8, Failure> {
     give_memory_back();
     log(arguments.json);
+    gateway::raise_open_files();
     // Before any file is opened: the sockets that were handed over have numbers, and no other marks.
     let supervisor = Arc::new(Supervisor::from_environment());
     let loaded = config::load(&opening::file(arguments)?).map_err(Failure::Configuration)?;
@@ -76,8 +77,13 @@ pub fn run(arguments: &Arguments) -> Result<u8, Failure> {
         supervisor.give_up_the_rest();
         supervisor.ready(status(&house));
         let watched = supervisor.watchdog().map(|every| tokio::spawn(watch(supervisor.clone(), house.pulse(), every)));
+        let mut failed = false;
         loop {
             tokio::select! {
+                () = house.store_failed() => {
+                    failed = true;
+                    break;
+                }
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
                 _ = hangup.recv() => {
@@ -93,6 +99,9 @@ pub fn run(arguments: &Arguments) -> Result<u8, Failure> {
             watched.abort();
         }
         house.close().await;
+        if failed {
+            return Err(Failure::said("writing to the store failed: ended, so that the next start checks it"));
+        }
         Ok(0)
     })
 }
@@ -141,7 +150,12 @@ fn log(as_json: bool) {
 
 impl health::Ready for Gateway {
     fn unready(&self) -> Option<&'static str> {
-        (!self.store().is_healthy()).then_some("the store does not take writes; see the log")
+        match self.shortage()? {
+            Shortage::Store => Some("the store does not take writes; see the log"),
+            Shortage::Disk => Some("the disk is nearly full; see the log"),
+            // It passes, and by itself.
+            Shortage::Scanners => None,
+        }
     }
 
     fn next_hops(&self) -> String {

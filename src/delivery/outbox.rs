@@ -40,6 +40,8 @@ pub struct Schedule {
     pub then: Duration,
     /// After this long, what still waits has failed (RFC 5321 4.5.4.1: at least 4 or 5 days).
     pub give_up: Duration,
+    /// And after no fewer attempts: a clock that jumps ahead, or days of standing still, are no five days of trying.
+    pub least_attempts: u32,
     /// How often the store is asked for items that another process put in.
     pub poll: Duration,
     /// How often a hop that could not be reached is asked whether it answers again.
@@ -59,6 +61,7 @@ impl Default for Schedule {
             first: [1, 2, 5, 10, 30].map(minutes).to_vec(),
             then: minutes(60),
             give_up: minutes(5 * 24 * 60),
+            least_attempts: 24,
             poll: Duration::from_secs(1),
             ask_hop: Duration::from_secs(5),
             answer_within: minutes(10),
@@ -261,7 +264,8 @@ impl Schedule {
     ) -> Ended {
         let now = (self.now)();
         let item = &leased.item;
-        let expired = now - leased.first_tried >= self.give_up;
+        let tried_enough = leased.attempts + 1 >= self.least_attempts;
+        let expired = tried_enough && now - leased.first_tried >= self.give_up;
         let told = Told::of(item, &outcomes, expired);
         let mut reported = told.failed.clone();
         reported.extend(told.unreported.iter().map(|(recipient, reply)| (*recipient, Fate::Relayed, Some(*reply))));
@@ -405,7 +409,8 @@ mod tests {
             (None, 6 * day, 0, 1, Some(State::DeliveryFailed), 1),
         ];
         for (codes, tried_for, remain, reports, case, events) in table {
-            let ended = conclude(&leased(ItemKind::Release, 2, tried_for), codes);
+            let attempts = if tried_for > day { 23 } else { 2 };
+            let ended = conclude(&leased(ItemKind::Release, attempts, tried_for), codes);
             let remaining = match &ended.attempt {
                 Attempt::Done => 0,
                 Attempt::Again { at, remaining } => {
@@ -418,5 +423,7 @@ mod tests {
             let notice = conclude(&leased(ItemKind::Notice, 2, tried_for), codes);
             assert_eq!(notice.case, None, "a notice moves no case");
         }
+        let jumped = conclude(&leased(ItemKind::Release, 22, 3_650 * day), Some([451, 451, 451]));
+        assert!(matches!(jumped.attempt, Attempt::Again { .. }), "years went by, but few attempts");
     }
 }

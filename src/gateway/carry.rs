@@ -192,6 +192,10 @@ impl Gateway {
 
     /// Durable before the client hears 250.
     pub(super) async fn hold(&self, submission: Submission, verdict: Verdict, loaded: &Loaded) -> Answer {
+        // Compressed and sealed, each as large as the message at worst.
+        let Some(_room) = self.memory.reserve(2 * submission.message.len() as u64) else {
+            return self.try_later(&submission, "no memory to seal it");
+        };
         let mut events = self.judged(&submission, &verdict);
         let Ok(mut case) = self.admit(&submission, &verdict, loaded).await else {
             return self.try_later(&submission, "the store does not answer");

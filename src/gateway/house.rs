@@ -1,6 +1,6 @@
 //! The rooms as one running service: doors open, outbox worked off, rules reloaded, stopped in order.
 
-use super::{Gateway, Pulse, alert::Alerts, scan::Pool, split::Turns};
+use super::{Gateway, Pulse, alert::Alerts, files::Shares, scan::Pool, split::Turns};
 use crate::{
     audit::{Book, Event, What},
     config::{Loaded, Settings},
@@ -13,7 +13,7 @@ use crate::{
     },
     diagnostic::{Diagnostic, Diagnostics},
     intake::{
-        Pace, Seals, milter,
+        Budget, Pace, Seals, milter,
         smtp::{self, Door},
     },
     keys::Keys,
@@ -33,6 +33,9 @@ use tokio::{
 
 /// How long accepted work may take to finish once we are asked to stop.
 const DRAIN: Duration = Duration::from_secs(30);
+
+/// How long a service whose store has failed still says so to its clients.
+const FAILED_FOR: Duration = Duration::from_secs(5);
 
 /// A running gateway.
 pub struct House {
@@ -60,7 +63,7 @@ impl House {
     /// Opens the store, then the doors. Needs a runtime.
     pub async fn open(loaded: Loaded, keys: &Keys, supervisor: &Supervisor) -> Result<Self, NotStarted> {
         let settings = loaded.settings.clone();
-        let door_settings = door(&settings, loaded.own_domains());
+        let mut door_settings = door(&settings, loaded.own_domains());
         if let Some(risk) = door_settings.relay_risk() {
             return Err(NotStarted::because(risk));
         }
@@ -73,7 +76,9 @@ impl House {
             (listeners(supervisor, &door_settings.listen)?, listeners(supervisor, &door_settings.listen_tls)?);
         let bound = |listeners: &[TcpListener]| listeners.iter().filter_map(|one| one.local_addr().ok()).collect();
         let (smtp, smtp_tls) = (bound(&clear), bound(&under_tls));
-        let milter_settings = milter(&settings);
+        let mut milter_settings = milter(&settings);
+        let shares = Shares::new(settings.milter.is_some());
+        shares.limit(&mut door_settings.limits.connections, &mut milter_settings.limits.connections);
         let mut milters = Vec::new();
         for listen in &milter_settings.listen {
             let bound = milter::bind(listen, milter_settings.socket_mode).await;
@@ -81,6 +86,7 @@ impl House {
         }
         let milter_bound = milters.iter().filter_map(milter::Bound::address).collect();
         let ruleset = loaded.ruleset.digest().clone();
+        let memory = Budget::new(door_settings.limits.memory);
         let gateway = Arc::new(Gateway {
             loaded: ArcSwap::from_pointee(loaded),
             relay: relay.clone(),
@@ -88,6 +94,7 @@ impl House {
             notices: notices.clone(),
             late: Arc::new(LateAnswers::default()),
             scanners: Pool::new(std::thread::available_parallelism().map_or(2, usize::from)),
+            memory: memory.clone(),
             alerts: Alerts::default(),
             turns: Turns::default(),
             outbox: Arc::new(Notify::new()),
@@ -97,8 +104,8 @@ impl House {
         store.append(started.map(event).into()).await.map_err(NotStarted::because)?;
 
         let (stop, stopped) = watch::channel(false);
-        let door = Door::new(door_settings, gateway.clone(), keys).map_err(NotStarted::because)?;
-        let milter_door = milter::Door::new(milter_settings, gateway.clone(), keys);
+        let door = Door::sharing(door_settings, gateway.clone(), keys, memory.clone()).map_err(NotStarted::because)?;
+        let milter_door = milter::Door::new(milter_settings, gateway.clone(), keys, memory);
         let reporter = Reporter { from: notices.from.clone(), hostname: settings.hostname.clone() };
         let outbox = Outbox::new(store, relay, Seals::new(keys), reporter, gateway.outbox.clone());
         let mut tasks = vec![
@@ -131,6 +138,15 @@ impl House {
 
     pub fn gateway(&self) -> &Arc<Gateway> {
         &self.gateway
+    }
+
+    /// Comes back a while after a write or a sync failed: only a start can find out what is on the disk. Until then
+    /// mail is answered 451, and starts on a disk that stays broken do not follow each other too fast.
+    pub async fn store_failed(&self) {
+        while !self.gateway.store.has_failed() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        tokio::time::sleep(FAILED_FOR).await;
     }
 
     /// To feel from beside whether it lives.

@@ -206,13 +206,14 @@ impl Gateway {
 /// no group whose manager was not asked. Any other hold was released to the recipients that the reviewer saw.
 fn is_covered(case: &Case, submission: &Submission, verdict: &Verdict, loaded: &Loaded) -> bool {
     let Some(face) = &case.face else { return false };
-    let holding = || {
+    // Of several grounds one to return it has no category, and nobody approved that.
+    let stopping = || {
         let grounds = verdict.grounds.iter();
-        grounds.filter(|ground| ground.mode == Mode::Enforce && ground.disposition == Disposition::Hold)
+        grounds.filter(|ground| ground.mode == Mode::Enforce && ground.disposition != Disposition::Relay)
     };
     let approved = |rule| case.head.rules.iter().any(|known| known == rule);
     let asked: Vec<&str> = loaded.ruleset.approval_groups(&face.envelope).map(|group| group.name.as_str()).collect();
-    holding().next().is_some()
-        && holding().all(|ground| ground.category == Some(Category::Approval) && approved(&ground.rule))
+    stopping().next().is_some()
+        && stopping().all(|ground| ground.category == Some(Category::Approval) && approved(&ground.rule))
         && loaded.ruleset.approval_groups(&submission.envelope).all(|group| asked.contains(&group.name.as_str()))
 }

@@ -6,6 +6,9 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+/// Per cent of the budget in use.
+const SCARCE: u64 = 85;
+
 /// The budget. Cheap to clone; never waits.
 #[derive(Clone, Debug)]
 pub struct Budget {
@@ -34,6 +37,11 @@ impl Budget {
         self.account.used.load(Ordering::Relaxed)
     }
 
+    /// Little is left: whoever keeps memory without using it is hurried.
+    pub fn is_scarce(&self) -> bool {
+        self.used() > self.account.limit / 100 * SCARCE
+    }
+
     pub fn reserve(&self, bytes: u64) -> Option<Reservation> {
         let mut reservation = Reservation { account: Arc::clone(&self.account), bytes: 0 };
         reservation.grow_to(bytes).then_some(reservation)
@@ -55,14 +63,20 @@ impl Reservation {
         grown.is_ok()
     }
 
+    /// Keeps no more than that.
+    pub fn shrink_to(&mut self, bytes: u64) {
+        let spare = self.bytes.saturating_sub(bytes);
+        self.account.used.fetch_sub(spare, Ordering::Relaxed);
+        self.bytes -= spare;
+    }
+
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
     /// Gives all of it back at once.
     pub fn release(&mut self) {
-        self.account.used.fetch_sub(self.bytes, Ordering::Relaxed);
-        self.bytes = 0;
+        self.shrink_to(0);
     }
 }
 
@@ -112,6 +126,10 @@ mod tests {
         assert!(budget.reserve(41).is_none());
         assert!(first.grow_to(90) && first.grow_to(10), "never shrinks");
         assert!(!first.grow_to(101));
+        assert!(budget.is_scarce());
+        first.shrink_to(80);
+        first.shrink_to(100);
+        assert!(!budget.is_scarce() && first.grow_to(90));
         assert_eq!(budget.used(), 90);
         let second = budget.reserve(10).unwrap();
         assert!(budget.reserve(1).is_none());

@@ -8,6 +8,7 @@ mod memory;
 pub mod milter;
 mod network;
 mod passage;
+mod shortage;
 pub mod smtp;
 mod stream;
 mod throttle;
@@ -18,6 +19,7 @@ mod unfit;
 pub use accounts::{Account, AccountName, Accounts, NoName, PasswordHash, SHORTEST_PASSWORD, UnfitPassword};
 pub use memory::{Budget, Reservation};
 pub use network::{Network, NetworkError};
+pub use shortage::Shortage;
 pub use stream::Stream;
 pub use throttle::Pace;
 pub use tls::OwnCertificate;
@@ -109,6 +111,11 @@ pub trait Corridor: Accounts {
     type NextHop: NextHop;
 
     fn next_hop(&self) -> &Self::NextHop;
+
+    /// What we lack to take any message now. Asked at each MAIL; does not wait.
+    fn shortage(&self) -> Option<Shortage> {
+        None
+    }
 
     fn walk(
         &self,

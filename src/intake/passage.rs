@@ -53,6 +53,8 @@ pub(in crate::intake) enum Stopped {
     Fault,
     /// The answer did not come in time.
     Late,
+    /// What was made of it finds no room.
+    NoMemory,
 }
 
 impl Stopped {
@@ -61,6 +63,7 @@ impl Stopped {
             Stopped::Loop => "loop",
             Stopped::Fault => "fault",
             Stopped::Late => "late",
+            Stopped::NoMemory => "memory",
         }
     }
 }

@@ -17,6 +17,8 @@ use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
 /// How long it is known who sees whom in a thread.
 pub(super) const THREAD_KEPT_MICROS: i64 = 90 * 24 * 3600 * 1_000_000;
+/// Nothing is ever put off for longer. What is due later was put off before the clock was set back, and is due now.
+pub(super) const FURTHEST_DUE_MICROS: i64 = 2 * 3600 * 1_000_000;
 const CONSTRAINT: i32 = 19;
 const TOLD_KEPT_MICROS: i64 = 24 * 3600 * 1_000_000;
 
@@ -374,7 +376,7 @@ async fn lease(db: &mut SqliteConnection, owner: &[u8; 16], most: usize, until: 
     let leased = sqlx::query(
         "UPDATE outbox SET lease_owner = ?1, lease_until = ?2, epoch = epoch + 1, attempts = attempts + 1,
              first_tried = coalesce(first_tried, ?3)
-         WHERE id IN (SELECT id FROM outbox WHERE due <= ?3 AND (lease_until IS NULL OR lease_until <= ?3)
+         WHERE id IN (SELECT id FROM outbox WHERE (due <= ?3 OR due > ?5) AND (lease_until IS NULL OR lease_until <= ?3)
                       ORDER BY due LIMIT ?4)
          RETURNING id, case_id, kind, envelope, content, blob, bytes, attempts, first_tried, epoch,
              (SELECT wrapped FROM keys WHERE keys.id = outbox.case_id) AS wrapped",
@@ -383,6 +385,7 @@ async fn lease(db: &mut SqliteConnection, owner: &[u8; 16], most: usize, until: 
     .bind(until)
     .bind(now)
     .bind(i64::try_from(most).unwrap_or(i64::MAX))
+    .bind(now + FURTHEST_DUE_MICROS)
     .fetch_all(db)
     .await?;
     Ok(Acted { leased, ..Acted::default() })

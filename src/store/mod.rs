@@ -17,6 +17,7 @@ mod facts;
 mod joining;
 mod outbox;
 mod retry;
+mod room;
 mod schema;
 mod seal;
 mod service;
@@ -39,6 +40,7 @@ use crate::{
 };
 use acts::{Act, Acted};
 use retry::{NewRecord, Records, Standing};
+use room::Room;
 use seal::{CaseKey, What, Wrapper};
 use split::Splits;
 use sqlx::{Row, SqliteConnection, SqlitePool};
@@ -74,6 +76,7 @@ struct Inner {
     splits: Arc<Splits>,
     health: Arc<Health>,
     blobs: blobs::Blobs,
+    room: Arc<Room>,
     sealing: Semaphore,
     /// Held while a case's face is read, changed and written.
     faces: tokio::sync::Mutex<()>,
@@ -175,6 +178,7 @@ impl Store {
         let health = Arc::new(if failed { Health::failed() } else { Health::default() });
         let (jobs, queue) = mpsc::channel(QUEUE);
         let book = keys.hasher(Purpose::Book);
+        let room = Arc::new(Room::new(data_dir));
         let writer = Writer {
             db,
             jobs: queue,
@@ -184,6 +188,7 @@ impl Store {
             book: book.clone(),
             node,
             head: None,
+            room: room.clone(),
             data_dir: data_dir.to_owned(),
         };
         tokio::spawn(writer.run());
@@ -195,6 +200,7 @@ impl Store {
             splits,
             health,
             blobs: blobs::Blobs::open(data_dir)?,
+            room,
             sealing: Semaphore::new(SEALING),
             faces: tokio::sync::Mutex::default(),
             wrapper,
@@ -208,9 +214,19 @@ impl Store {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Whether writes succeed. After a failed sync this is false until a restart.
+    /// Whether writes succeed, and soon. After a failed sync this is false until a restart.
     pub fn is_healthy(&self) -> bool {
-        self.inner.health.is_well() && !self.inner.jobs.is_closed()
+        self.inner.health.is_well() && !self.inner.health.is_stalled() && !self.inner.jobs.is_closed()
+    }
+
+    /// Whether nothing is written any more until a restart.
+    pub fn has_failed(&self) -> bool {
+        self.inner.health.has_failed()
+    }
+
+    /// Whether the disk has room only for the desk.
+    pub fn is_short_of_room(&self) -> bool {
+        self.inner.room.is_short()
     }
 
     /// Writes events, and what the client was told, into one commit with others. Durable when it returns.

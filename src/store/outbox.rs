@@ -3,7 +3,7 @@
 
 use super::{
     Beside, Inner, Store,
-    acts::{Act, Step, parse_word},
+    acts::{Act, FURTHEST_DUE_MICROS, Step, parse_word},
     cases::id_at,
     off_thread, read_failed,
     schema::{from_micros, micros, now},
@@ -68,10 +68,13 @@ impl OutboxStore for Store {
     }
 
     async fn next_due(&self) -> Result<Option<OffsetDateTime>, StoreDown> {
-        let due: Option<i64> = sqlx::query_scalar("SELECT min(max(due, coalesce(lease_until, due))) FROM outbox")
-            .fetch_one(&self.inner.readers)
-            .await
-            .map_err(read_failed)?;
+        let due: Option<i64> = sqlx::query_scalar(
+            "SELECT min(max(CASE WHEN due > ?1 THEN 0 ELSE due END, coalesce(lease_until, 0))) FROM outbox",
+        )
+        .bind(now() + FURTHEST_DUE_MICROS)
+        .fetch_one(&self.inner.readers)
+        .await
+        .map_err(read_failed)?;
         due.map(from_micros).transpose().map_err(read_failed)
     }
 }

@@ -4,6 +4,7 @@
 use super::{
     Inner, OpenError, Store,
     acts::Act,
+    room,
     writer::{Beside, FAILED_MARK},
 };
 use crate::audit::chain::BookReport;
@@ -46,6 +47,8 @@ impl Store {
             tracing::info!(removed, "Sealed files that no case named were removed");
         }
         inner.complete_erasures().await.map_err(|_| unreadable())?;
+        inner.room.look();
+        tokio::spawn(room::watch(Arc::downgrade(inner)));
         tokio::spawn(complete_erasures(Arc::downgrade(inner)));
         Ok(report)
     }

@@ -7,6 +7,7 @@
 use super::{
     acts::{Act, Acted, Stop, result_code},
     retry::{NewRecord, Records},
+    room::Room,
     schema::now,
     split::{SplitRow, Splits},
 };
@@ -21,7 +22,7 @@ use std::{
     fmt::Write,
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU8, Ordering},
     },
     time::Duration,
@@ -66,6 +67,12 @@ pub(super) struct Job {
     pub done: oneshot::Sender<Result<Acted, CaseError>>,
 }
 
+impl Job {
+    fn erases(&self) -> bool {
+        matches!(self.act, Some(Act::Erase { .. } | Act::Erased { .. }))
+    }
+}
+
 /// What is written beside the events.
 #[derive(Default)]
 pub(super) struct Beside {
@@ -80,9 +87,16 @@ pub(super) struct ThreadRow {
     pub addresses: Vec<u8>,
 }
 
+/// A commit that takes longer than this is waited for by those who wait already; nobody else begins to.
+const STALLED: Duration = Duration::from_secs(5);
+
 /// Whether the store writes.
 #[derive(Default)]
-pub(super) struct Health(AtomicU8);
+pub(super) struct Health {
+    state: AtomicU8,
+    /// Since when a commit is under way.
+    writing: Mutex<Option<Instant>>,
+}
 
 impl Health {
     const WELL: u8 = 0;
@@ -93,15 +107,24 @@ impl Health {
 
     /// After a write that failed in the run before: nothing is written until `begin_service` has looked.
     pub fn failed() -> Self {
-        Self(AtomicU8::new(Self::FAILED))
+        Self { state: AtomicU8::new(Self::FAILED), writing: Mutex::default() }
     }
 
     pub fn is_well(&self) -> bool {
-        self.0.load(Ordering::Acquire) == Self::WELL
+        self.state.load(Ordering::Acquire) == Self::WELL
     }
 
     pub fn has_failed(&self) -> bool {
-        self.0.load(Ordering::Acquire) == Self::FAILED
+        self.state.load(Ordering::Acquire) == Self::FAILED
+    }
+
+    /// The disk takes far too long.
+    pub fn is_stalled(&self) -> bool {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|since| since.elapsed() > STALLED)
+    }
+
+    fn note_writing(&self, since: Option<Instant>) {
+        *self.writing.lock().unwrap_or_else(PoisonError::into_inner) = since;
     }
 
     /// The store was looked through and is whole.
@@ -110,7 +133,7 @@ impl Health {
     }
 
     fn set(&self, state: u8) {
-        self.0.store(state, Ordering::Release);
+        self.state.store(state, Ordering::Release);
     }
 }
 
@@ -124,13 +147,14 @@ pub(super) struct Writer {
     pub node: [u8; 16],
     /// The head that our own last commit left. Another process may have gone on from there.
     pub head: Option<Head>,
+    pub room: Arc<Room>,
     pub data_dir: PathBuf,
 }
 
 impl Writer {
     /// Works until all senders are gone and their jobs are done.
     pub async fn run(mut self) {
-        let mut swept = Instant::now();
+        let (mut swept, mut swept_at) = (Instant::now(), now());
         loop {
             let mut batch = Vec::new();
             let mut closing = false;
@@ -145,8 +169,13 @@ impl Writer {
                 bytes += job.events.len();
                 batch.push(job);
             }
-            if swept.elapsed() > SWEEP_EVERY {
-                swept = Instant::now();
+            let due = swept.elapsed() > SWEEP_EVERY;
+            // A clock that has jumped would have rows deleted before their time; in an hour it has proved itself.
+            let jumped = due && now() - swept_at > 2 * SWEEP_EVERY.as_micros() as i64;
+            if due {
+                (swept, swept_at) = (Instant::now(), now());
+            }
+            if due && !jumped {
                 self.records.expire(now());
                 let (done, _) = oneshot::channel();
                 let act = Some(Act::Sweep { now: now() });
@@ -171,7 +200,10 @@ impl Writer {
         if batch.is_empty() && settled.is_empty() && self.health.is_well() {
             return;
         }
-        match self.transact(&batch, &settled).await {
+        self.health.note_writing(Some(Instant::now()));
+        let written = self.transact(&batch, &settled).await;
+        self.health.note_writing(None);
+        match written {
             Ok(outcomes) => {
                 self.health.set(Health::WELL);
                 for (job, outcome) in batch.into_iter().zip(outcomes) {
@@ -186,6 +218,15 @@ impl Writer {
             Err(error) => {
                 self.records.put_back(settled);
                 self.note_fault(&error).await;
+                // Erasing, and nothing else, may use the room that is kept for it.
+                let (erasing, batch): (Vec<_>, Vec<_>) = batch.into_iter().partition(Job::erases);
+                let again = is_full(&error) && !erasing.is_empty() && self.room.give_up();
+                if again {
+                    tracing::warn!("The disk is full: the reserve is given up for erasing");
+                    Box::pin(self.commit(erasing)).await;
+                } else {
+                    erasing.into_iter().for_each(|job| drop(job.done.send(down())));
+                }
                 batch.into_iter().for_each(|job| drop(job.done.send(down())));
             }
         }
@@ -326,6 +367,11 @@ impl Writer {
 /// room for the index of the write-ahead log (SQLITE_IOERR_SHMSIZE).
 fn is_passing(error: &sqlx::Error) -> bool {
     matches!(result_code(error), Some(code) if matches!(code & 0xff, 5 | 6 | 13) || code == 4874)
+}
+
+/// SQLITE_FULL, SQLITE_IOERR_SHMSIZE.
+fn is_full(error: &sqlx::Error) -> bool {
+    matches!(result_code(error), Some(code) if code & 0xff == 13 || code == 4874)
 }
 
 /// The events of all these as one JSON array; nothing when there are none.

@@ -6,7 +6,10 @@ use crate::{
     mta::{Mta, Outcome},
 };
 use outgate::{
-    intake::milter::{Bound, Door, Limits, Listen, Settings, bind},
+    intake::{
+        Budget,
+        milter::{Bound, Door, Limits, Listen, Settings, bind},
+    },
     keys::Keys,
 };
 use std::{
@@ -41,7 +44,7 @@ impl House {
         let bound = bind(&Listen::Tcp("127.0.0.1:0".parse().unwrap()), 0).await.unwrap();
         let address = bound.address().unwrap();
         let fake = Fake::new();
-        let door = Door::new(settings, Arc::new(Shared(Arc::clone(&fake))), &Keys::new(&KEY));
+        let door = Door::new(settings, Arc::new(Shared(Arc::clone(&fake))), &Keys::new(&KEY), Budget::new(64 << 20));
         let (stop, stopped) = watch::channel(false);
         let serving = tokio::spawn(door.serve(vec![bound], stopped));
         Self { fake, address, stop, serving }
@@ -103,6 +106,59 @@ async fn a_hold_is_confirmed_by_the_next_message_and_not_by_quit() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!((count(&house.fake.confirmed), count(&house.fake.unconfirmed)), (1, 1));
+}
+
+/// Sendmail uses one connection for several clients: the next one's message says nothing of what the first has heard.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_client_on_the_connection_confirms_no_hold() {
+    let house = House::open(settings(Limits::default())).await;
+    let address = house.address;
+    let talk = move || {
+        let mut mta = Mta::connect(address).unwrap();
+        let to = ["b@elsewhere.example"];
+        let held = mta.hand_in_as("held@ours.example", &to, MESSAGE, Some("ann")).unwrap();
+        mta.send(b'K', b"").unwrap();
+        mta.send(b'C', b"other.ours.example\x004\x30\x39192.0.2.78\0").unwrap();
+        let next = mta.hand_in("milter@ours.example", &to, MESSAGE).unwrap();
+        (held, next)
+    };
+    let (held, next) = tokio::task::spawn_blocking(talk).await.unwrap();
+    assert_eq!(held, Outcome::Discarded);
+    assert!(matches!(next, Outcome::Accepted(_)), "{next:?}");
+    let count = |count: &std::sync::atomic::AtomicUsize| count.load(Ordering::SeqCst);
+    assert_eq!((count(&house.fake.confirmed), count(&house.fake.unconfirmed)), (0, 1));
+    let handed = house.fake.handed.lock().unwrap();
+    let who = |at: usize| (handed[at].origin.address.to_string(), handed[at].origin.user.is_some());
+    assert_eq!([who(0), who(1)], [("192.0.2.77".into(), true), ("192.0.2.78".into(), false)]);
+}
+
+/// A login stands for the message that it was told for, and no other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_login_is_not_believed_of_the_next_message() {
+    let house = House::open(settings(Limits::default())).await;
+    let address = house.address;
+    let talk = move || {
+        let mut mta = Mta::connect(address).unwrap();
+        mta.hand_in_as("milter@ours.example", &["b@elsewhere.example"], MESSAGE, Some("ann")).unwrap();
+        // The server has no macros for this one.
+        mta.send(b'M', b"<milter@ours.example>\0").unwrap();
+        mta.send(b'R', b"<b@elsewhere.example>\0").unwrap();
+        mta.send(b'E', b"body\r\n").unwrap();
+        while mta.receive().unwrap().0 != b'a' {}
+    };
+    tokio::task::spawn_blocking(talk).await.unwrap();
+    let handed = house.fake.handed.lock().unwrap();
+    let users: Vec<bool> = handed.iter().map(|submission| submission.origin.user.is_some()).collect();
+    assert_eq!(users, [true, false]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_for_nobody_is_not_judged_and_does_not_pass() {
+    let house = House::open(settings(Limits::default())).await;
+    let address = house.address;
+    let talk = move || Mta::connect(address).unwrap().hand_in("milter@elsewhere.example", &[], MESSAGE).unwrap();
+    assert_eq!(tokio::task::spawn_blocking(talk).await.unwrap(), refused("451 4.3.0 Try again later"));
+    assert!(house.fake.handed.lock().unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,7 +4,7 @@ use super::world::{HEAD, facts, found, ruleset, scan_of, submission};
 use outgate::{
     detect::{Protected, Scan},
     mail::{Ambiguity, PartId, Protection, Unread, UnreadReason, Zone},
-    policy::{Mode, Tell, explain, rule::Outcome},
+    policy::{Earlier, Facts, Mode, Tell, explain, judge, rule::Outcome},
 };
 
 const GROUPS: &str = "\n[[group]]\nname = 'all-staff'\naddress = 'all-staff@ours.example'\nmembers = 120\n\
@@ -138,4 +138,34 @@ fn a_fault_of_the_world_is_neither_yes_nor_no() {
     assert!(matches!(told("thread-already-shares = false", Tell::Yes).0, Outcome::NoMatch { missing: 1, .. }));
     let settled = told("thread-already-shares = true\noutside = false", why).0;
     assert!(matches!(settled, Outcome::NoMatch { .. }), "a condition that fails settles it: {settled:?}");
+}
+
+/// What earlier transactions of the message brought counts on; all else is asked of this one alone.
+#[test]
+fn counts_go_on_through_all_transactions_of_a_message() {
+    let earlier = |people, outside| Facts { earlier: Earlier { people, outside }, ..facts(Tell::No) };
+    let table: &[(&str, Facts, bool, &str)] = &[
+        ("recipients-over = 20", earlier(19, 0), false, "20"),
+        ("recipients-over = 20", earlier(20, 0), true, "21"),
+        ("recipients-over = 20", earlier(0, 0), false, "1"),
+        ("outside-recipients-over = 20", earlier(20, 19), false, "20"),
+        ("outside-recipients-over = 20", earlier(20, 20), true, "21"),
+        ("visible-recipients-over = 0", earlier(50, 50), true, "1"),
+        ("visible-recipients-over = 1", earlier(50, 50), false, "1"),
+        ("outside = false", earlier(5, 5), false, "1"),
+        ("direction = 'outbound'", earlier(5, 0), true, "outbound"),
+        ("recipient-domain = 'third.example'", earlier(5, 5), false, "0"),
+    ];
+    for (condition, facts, holds, value) in table {
+        let rule = format!("{HEAD}\n[when]\n{condition}\n\n[then.tag-subject]\ntag = 'x'\n");
+        let set = ruleset(&[("rule", &rule)], GROUPS, Mode::Enforce);
+        let explained = explain(&submission(US, &[OUT], HELLO), &Scan::default(), facts, &set).remove(0);
+        assert_eq!(explained.outcome == Outcome::Match, *holds, "{condition}: {facts:?}");
+        assert_eq!(explained.conditions[0].value, *value, "{condition}: {facts:?}");
+    }
+    let rule =
+        format!("{HEAD}\n[when]\nrecipients-over = 3\nsubject-contains = 'hello'\n\n[then.tag-subject]\ntag = 'x'\n");
+    let set = ruleset(&[("rule", &rule)], GROUPS, Mode::Enforce);
+    let verdict = judge(&submission(US, &[OUT], HELLO), &Scan::default(), &earlier(1, 1), &set);
+    assert_eq!(verdict.almost[0].missing, "recipients-over 3 (2)", "and the third of the way counts them too");
 }

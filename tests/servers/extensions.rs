@@ -50,6 +50,12 @@ fn opensmtpd() {
     declare("OpenSMTPD", &Hop::start(Kind::OpenSmtpd, sink.port), &sink, &["8BITMIME", "DSN"]);
 }
 
+#[test]
+fn sendmail() {
+    let sink = Sink::listen();
+    declare("Sendmail", &Hop::start(Kind::Sendmail, sink.port), &sink, &["8BITMIME", "DSN"]);
+}
+
 fn declare(name: &str, hop: &Hop, sink: &Sink, has: &[&str]) {
     let tap = Tap::before(hop.port);
     let gate = Gate::before(tap.port);

@@ -1,10 +1,14 @@
 //! A server sends one message in several transactions: its counts go on, and it is one case, one notice, one decision.
 
-use crate::support::{Arrived, Gateway, Hop, Setup, found_in, hand_in, number};
+use crate::support::{Arrived, Client, Dice, Gateway, Hop, Setup, Tried, found_in, hand_in, number};
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
-    sync::Barrier,
+    env,
+    sync::{
+        Barrier,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -45,7 +49,7 @@ fn hand_in_five(gateway: &Gateway, number: &str, text: &str, transaction: usize)
 /// More than twelve people wait for approval.
 fn twelve(hop: &Hop) -> Gateway {
     let policy = "organisation = 'Test'\nown-domains = ['ours.example']\n[[clause]]\nid = '1'\ntext = 'Approved.'\n\
-                  enforced-by = ['mass-mail-approval', 'personal-data-outside']\n[rules.mass-mail-approval]\nrecipients-over = 12\n\
+                  enforced-by = ['mass-mail-approval', 'personal-data-outside', 'chain-letter']\n[rules.mass-mail-approval]\nrecipients-over = 12\n\
                   [reviewers]\napproval = ['managers']\npersonal-data = ['managers']\n";
     Gateway::with(
         hop.address(),
@@ -213,6 +217,35 @@ fn what_a_person_decided_holds_for_the_later_ones() {
         }
         assert!(hop.with_number(number).is_empty());
     }
+    // An approval says nothing of what another rule would send back.
+    let chain = "Forward this to everyone you know. Do not break the chain, or you will have bad luck!";
+    for part in 0..2 {
+        assert!(hand_in_five(&gateway, "chain", chain, part).starts_with("550"));
+    }
+    assert!(
+        hand_in_five(&gateway, "chain", chain, 2).contains("Taken as"),
+        "the limit is passed, and a hold comes first"
+    );
+    let approved = id(&gateway.case("number chain"));
+    gateway.done(&["case", "release", &approved]);
+    let answer = hand_in_five(&gateway, "chain", chain, 3);
+    assert!(answer.contains("Taken as") && !answer.contains(&approved), "{answer}");
+
+    // A machine is not answered: what comes of its message waits again.
+    let from_nobody = |transaction: usize| {
+        let to = people(transaction..transaction + 1);
+        hand_in(gateway.door(), "", &[&to[0]], &part("machine", NINO, transaction, "1;2"))
+    };
+    assert!(from_nobody(0).contains("Taken as"));
+    gateway.done(&["case", "return", &id(&gateway.case("number machine"))]);
+    assert!(from_nobody(1).contains("Taken as"));
+    assert!(from_nobody(2).contains("Taken as"));
+    let mut machines = gateway.cases();
+    machines.retain(|case| case["subject"] == "number machine");
+    assert_eq!(
+        machines.iter().map(|case| (case["state"].as_str().unwrap(), to(case))).collect::<Vec<_>>(),
+        [("waiting", 2), ("returned", 1)]
+    );
     println!("decided: later recipients of a release wait again, of a return and an erasure are sent back");
 }
 
@@ -267,4 +300,65 @@ fn a_later_transaction_waits_with_the_earlier_one() {
     assert!(String::from_utf8_lossy(&arrived[0].bytes).contains("Confidential."), "the edit of the second transaction");
     assert_eq!(letters_to(&hop.arrived(), MANAGER).len(), 1);
     assert!(started.elapsed() < Duration::from_secs(60));
+}
+
+/// kill -9 at random while four clients send messages of five transactions each and try every transaction until it has its
+/// 250. `OUTGATE_SPLIT_KILLS=100` for the long form.
+#[test]
+fn kills_at_random_lose_nobody_and_make_no_second_case() {
+    let kills: u64 = env::var("OUTGATE_SPLIT_KILLS").map_or(4, |kills| kills.parse().expect("a number"));
+    let hop = Hop::start();
+    let gateway = twelve(&hop);
+    let stop = AtomicBool::new(false);
+    let sent: Vec<String> = thread::scope(|scope| {
+        let clients: Vec<_> = (0..4)
+            .map(|client| {
+                scope.spawn({
+                    let (gateway, stop) = (&gateway, &stop);
+                    move || {
+                        let mut sent = Vec::new();
+                        while !stop.load(Ordering::Relaxed) {
+                            let number = format!("{client}-{}", sent.len());
+                            (0..5).for_each(|part| until_taken(gateway, &number, part));
+                            sent.push(number);
+                        }
+                        sent
+                    }
+                })
+            })
+            .collect();
+        let mut dice = Dice::new(kills);
+        for _ in 0..kills {
+            thread::sleep(Duration::from_millis(200 + dice.below(800)));
+            gateway.kill();
+            gateway.launch();
+        }
+        stop.store(true, Ordering::Relaxed);
+        clients.into_iter().flat_map(|client| client.join().expect("a client that ends")).collect()
+    });
+    let cases = gateway.cases();
+    for number in &sent {
+        let subject = format!("number {number}");
+        let waiting: Vec<_> = cases.iter().filter(|case| case["subject"] == subject.as_str()).collect();
+        assert_eq!(waiting.len(), 1, "{number}");
+        let relayed = copies(&hop, number);
+        assert_eq!((relayed.len(), to(waiting[0])), (10, 15), "{number}: what left, and what waits");
+    }
+    println!(
+        "{kills} kills, {} messages of 5 transactions: 0 recipients lost, 0 second cases, 0 over the limit",
+        sent.len()
+    );
+}
+
+fn until_taken(gateway: &Gateway, number: &str, transaction: usize) {
+    let to = people(transaction * 5..transaction * 5 + 5);
+    let to: Vec<&str> = to.iter().map(String::as_str).collect();
+    let message = part(number, "The parcels are here.", transaction, "1;2");
+    loop {
+        let answer = Client::connect(gateway.door()).map_err(Tried::BeforeDot);
+        if answer.and_then(|mut client| client.send(BEN, &to, &message)).is_ok_and(|answer| answer.starts_with("250")) {
+            return;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
 }

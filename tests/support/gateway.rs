@@ -1,5 +1,6 @@
 //! The gateway: the real binary, on a configuration and a data folder of its own.
 
+use super::SmallDisk;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::{
@@ -29,8 +30,14 @@ pub struct Setup {
     pub answer_within: &'static str,
     /// The milter door is open too.
     pub milter: bool,
+    /// A command under which it runs: the binary and its arguments stand behind it.
+    pub under: Vec<String>,
+    /// What its data folder lies on.
+    pub disk: Option<fn(&Path) -> SmallDisk>,
     /// What is logged.
     pub log: &'static str,
+    /// Where its data lies, when not in its own folder.
+    pub data: Option<PathBuf>,
     /// Further files, by their path in the configuration's folder.
     pub files: Vec<(&'static str, String)>,
     /// Those that only their owner may read.
@@ -46,7 +53,10 @@ impl Default for Setup {
             networks: "127.0.0.0/8",
             answer_within: "90 s",
             milter: false,
+            under: Vec::new(),
+            disk: None,
             log: "info",
+            data: None,
             files: Vec::new(),
             secrets: Vec::new(),
         }
@@ -55,10 +65,14 @@ impl Default for Setup {
 
 /// A running gateway. It ends when this is dropped.
 pub struct Gateway {
+    under: Vec<String>,
+    /// Goes before its folder.
+    disk: Option<SmallDisk>,
     folder: tempfile::TempDir,
     process: Mutex<Process>,
     log: Arc<Mutex<String>>,
     log_level: &'static str,
+    data: PathBuf,
 }
 
 #[derive(Default)]
@@ -77,7 +91,10 @@ impl Gateway {
 
     pub fn with(hop: SocketAddr, setup: Setup) -> Self {
         let folder = tempfile::Builder::new().prefix("outgate-story-").tempdir().expect("a temporary folder");
-        let gateway = Self { folder, process: Mutex::default(), log: Arc::default(), log_level: setup.log };
+        let data = setup.data.clone().unwrap_or_else(|| folder.path().join("data"));
+        let disk = setup.disk.map(|disk| disk(&data));
+        let (process, log, under) = (Mutex::default(), Arc::default(), setup.under.clone());
+        let gateway = Self { under, disk, folder, process, log, log_level: setup.log, data };
         gateway.configure(hop, &setup);
         for (path, text) in &setup.secrets {
             gateway.write_secret(path, text);
@@ -89,10 +106,10 @@ impl Gateway {
     /// Writes the configuration; a running gateway takes it at its next start or SIGHUP.
     pub fn configure(&self, hop: SocketAddr, setup: &Setup) {
         let text = format!(
-            "policy = {:?}\n{}\nhostname = \"gate.ours.example\"\ndata-dir = \"data\"\n\n[smtp]\nlisten = \
+            "policy = {:?}\n{}\nhostname = \"gate.ours.example\"\ndata-dir = {:?}\n\n[smtp]\nlisten = \
              [\"127.0.0.1:0\"]\n{}\n\n[[smtp.peer]]\nnetworks = [\"{}\"]\nanswer-within = \"{}\"\n\n[next-hop]\n\
              address = \"{hop}\"\ntls = \"none\"\n\n[metrics]\nlisten = \"127.0.0.1:0\"\n",
-            setup.policies, setup.top, setup.smtp, setup.networks, setup.answer_within
+            setup.policies, setup.top, self.data, setup.smtp, setup.networks, setup.answer_within
         );
         let milter = if setup.milter { "\n[milter]\nlisten = \"127.0.0.1:0\"\n" } else { "" };
         self.write("outgate.toml", &(text + milter));
@@ -118,7 +135,15 @@ impl Gateway {
     pub fn launch(&self) {
         let mut process = self.process();
         assert!(process.child.is_none(), "it runs already");
-        let mut child = Command::new(binary())
+        let mut command = match self.under.split_first() {
+            Some((program, arguments)) => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(binary());
+                command
+            }
+            None => Command::new(binary()),
+        };
+        let mut child = command
             .args(["serve", "--config"])
             .arg(self.config())
             .env("OUTGATE_LOG", self.log_level)
@@ -185,6 +210,19 @@ impl Gateway {
             child.kill().expect("it is ours to kill");
             child.wait().expect("it is our child");
         }
+    }
+
+    /// SIGSTOP: from its return on it does nothing any more; what it had asked of the disk has come back.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+        let id = self.process().child.as_ref().expect("it runs").id();
+        super::wait_for("it to stand still", Duration::from_secs(10), || {
+            let tasks = fs::read_dir(format!("/proc/{id}/task")).ok()?.flatten();
+            let stands =
+                |stat: String| stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'));
+            let mut stats = tasks.map(|task| fs::read_to_string(task.path().join("stat")).unwrap_or_default());
+            stats.all(stands).then_some(())
+        });
     }
 
     /// SIGTERM; how it ended, and how long that took.
@@ -285,8 +323,35 @@ impl Gateway {
         lock(&self.log).clone()
     }
 
+    pub fn disk(&self) -> &SmallDisk {
+        self.disk.as_ref().expect("the story asked for one")
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process().child.as_ref().expect("it runs").id()
+    }
+
+    /// Waits until it has ended by itself.
+    pub fn ends(&self) -> ExitStatus {
+        let mut child = self.process().child.take().expect("it runs");
+        let ended = super::wait_for("its end", Duration::from_secs(60), || child.try_wait().expect("it is our child"));
+        let mut process = self.process();
+        (process.door, process.health, process.milter) = (None, None, None);
+        ended
+    }
+
     pub fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.data.clone()
+    }
+
+    /// Its memory, in bytes: resident now.
+    pub fn resident(&self) -> u64 {
+        let process = self.process();
+        let id = process.child.as_ref().expect("it runs").id();
+        let status = fs::read_to_string(format!("/proc/{id}/status")).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+        let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().expect("a number");
+        kib * 1024
     }
 
     pub fn folder(&self) -> &Path {

@@ -9,19 +9,27 @@
 )]
 
 mod client;
+mod disk;
 mod fault;
 mod gateway;
 mod hop;
 mod letters;
+mod load;
 mod mta;
+mod small_disk;
+mod strace;
 mod systemd;
 
 pub use client::{Client, Tried, hand_in};
+pub use disk::Disk;
 pub use fault::{Fault, FaultySink, Step};
 pub use gateway::{Gateway, Setup, binary};
 pub use hop::{Arrived, Hop};
 pub use letters::{abusive_word, below_trace, corpora, fixture, fixtures, found_in, letter, number, with_crlf};
+pub use load::{Tally, under_load};
 pub use mta::{Mta, Outcome, passed_on};
+pub use small_disk::SmallDisk;
+pub use strace::Strace;
 pub use systemd::Systemd;
 
 use std::time::{Duration, Instant};

@@ -95,11 +95,12 @@ async fn bind_file(path: &Path, mode: u32) -> io::Result<Bound> {
 }
 
 impl<C: Corridor> Door<C> {
-    pub fn new(settings: Settings, corridor: Arc<C>, keys: &Keys) -> Arc<Self> {
+    /// `budget` is that of all messages, through whichever door.
+    pub fn new(settings: Settings, corridor: Arc<C>, keys: &Keys, budget: Budget) -> Arc<Self> {
         let limits = &settings.limits;
         let hostname = settings.hostname.clone();
         Arc::new(Self {
-            budget: Budget::new(limits.memory),
+            budget,
             passage: Passage::new(corridor, Seals::new(keys), hostname, limits.received_fields, limits.answer_margin),
             settings,
             open: AtomicUsize::new(0),

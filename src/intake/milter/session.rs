@@ -78,6 +78,8 @@ pub(super) struct Session<C: Corridor, S> {
     client: Client,
     /// Macros of the message in hand.
     macros: HashMap<&'static str, String>,
+    /// They were told for the message that begins next.
+    introduced: bool,
     open: Option<Box<Transaction>>,
     /// The last answer, while the server's client may not have heard it.
     unheard: Option<RetryKey>,
@@ -134,6 +136,7 @@ where
             agreed: None,
             client: Client::default(),
             macros: HashMap::new(),
+            introduced: false,
             open: None,
             unheard: None,
         }
@@ -152,10 +155,7 @@ where
                 self.door.refused("protocol");
             }
         }
-        if let Some(key) = self.unheard.take() {
-            // The server says goodbye alike whether its client has heard our answer or has gone before.
-            self.door.passage.corridor.unconfirmed(key);
-        }
+        self.lose_sight();
         let _ = self.stream.shutdown().await;
     }
 
@@ -278,7 +278,16 @@ where
         }
     }
 
+    /// The server says goodbye alike whether its client has heard our answer or has gone before.
+    fn lose_sight(&mut self) {
+        if let Some(key) = self.unheard.take() {
+            self.door.passage.corridor.unconfirmed(key);
+        }
+    }
+
     fn forget_client(&mut self) {
+        // Another client's next message says nothing of what this one has heard.
+        self.lose_sight();
         self.open = None;
         self.client = Client::default();
         self.macros.clear();
@@ -288,6 +297,7 @@ where
         // Those of a new message replace those of the last one.
         if stage == b'M' {
             self.macros.clear();
+            self.introduced = true;
         }
         let kept = if matches!(stage, b'C' | b'H') { &mut self.client.macros } else { &mut self.macros };
         for (name, value) in macros.pairs() {
@@ -310,6 +320,10 @@ where
             self.door.passage.corridor.confirmed(key);
         }
         self.open = None;
+        // Who logged in for the last message has not sent this one, unless the server says so again.
+        if !std::mem::take(&mut self.introduced) {
+            self.macros.clear();
+        }
         let sender = match sender(path, parameters) {
             Ok(sender) => sender,
             Err(reply) => return self.refuse(&reply, "sender"),
@@ -317,6 +331,9 @@ where
         let limits = &self.door.settings.limits;
         if sender.size().is_some_and(|size| size > limits.message_size) {
             return self.refuse(&Unfit::TooLarge.reply(), "too-large");
+        }
+        if let Some(shortage) = self.door.passage.corridor.shortage() {
+            return self.refuse(&shortage.reply(), shortage.reason());
         }
         let Some(reservation) = self.door.budget.reserve(0) else {
             return self.refuse(&Unfit::NoMemory.reply(), "memory");
@@ -346,7 +363,8 @@ where
     }
 
     async fn end_of_body(&mut self, agreed: Agreed, chunk: &[u8]) -> Result<(), End> {
-        let Some(mut open) = self.open.take() else {
+        // Without a recipient it would count as mail to our own people alone, and pass unseen.
+        let Some(mut open) = self.open.take().filter(|open| !open.envelope.recipients.is_empty()) else {
             self.refuse(&try_later(), "out-of-turn");
             return Ok(());
         };
@@ -380,7 +398,12 @@ where
             let Submission { id, retry_key: key, .. } = submission;
             let (trace, left) = (Arc::clone(&submission.trace), submission.message.clone());
             let onward = Onward::Server(taken(agreed));
-            let (answer, reservation) = door.passage.walk(submission, onward, reservation).await?;
+            let (answer, mut reservation) = door.passage.walk(submission, onward, reservation).await?;
+            if let Answer::PassOn { applied: Some(applied), .. } = &answer
+                && !reservation.grow_to(reservation.bytes() + applied.edited.added() as u64)
+            {
+                return Err(Stopped::NoMemory);
+            }
             let left = left.read(left.root().header.clone()).into_owned();
             Ok(Walked { id, key, answer, told: header, left, trace, _reservation: reservation })
         };
@@ -431,7 +454,7 @@ where
             Err(stopped) => {
                 let reply = match stopped {
                     Stopped::Loop => wire::Reply::new(554, (5, 4, 6), "This message goes in a loop"),
-                    Stopped::Fault | Stopped::Late => try_later(),
+                    Stopped::Fault | Stopped::Late | Stopped::NoMemory => try_later(),
                 };
                 self.refuse(&reply, stopped.as_str());
                 return Ok(());

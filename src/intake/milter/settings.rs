@@ -37,8 +37,6 @@ impl fmt::Display for Listen {
 pub struct Limits {
     /// The largest message.
     pub message_size: u64,
-    /// Memory of all messages on their way through this door.
-    pub memory: u64,
     pub recipients: usize,
     /// A mail server opens one for each client that it serves.
     pub connections: usize,
@@ -58,7 +56,6 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             message_size: 50 << 20,
-            memory: 512 << 20,
             recipients: 1_000,
             connections: 1_000,
             command_wait: Duration::from_secs(7_210),

@@ -187,6 +187,12 @@ impl Connection {
         Ok(())
     }
 
+    /// Sends what waits, as far as the client takes it now, and is gone.
+    pub async fn drop_at_once(mut self) {
+        // Whoever does not take a single line at once gets none.
+        let _ = timeout(Duration::ZERO, self.flush()).await;
+    }
+
     /// Sends what waits and hangs up. Whether the client closed its side in order, having read all.
     pub async fn close(mut self) -> bool {
         if self.flush().await.is_err() || self.stream.shutdown().await.is_err() {

@@ -83,7 +83,7 @@ fn stopped_at<C: Corridor>(door: &Door<C>, stopped: Stopped) -> Answered {
     door.refused(stopped.as_str());
     let reply = match stopped {
         Stopped::Loop => Reply::new(554, (5, 4, 6), "This message goes in a loop"),
-        Stopped::Fault | Stopped::Late => try_later(),
+        Stopped::Fault | Stopped::Late | Stopped::NoMemory => try_later(),
     };
     Answered { reply, key: None }
 }

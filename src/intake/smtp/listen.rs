@@ -37,12 +37,19 @@ const BACKLOG: u32 = 1_024;
 /// The pause when the kernel has no connection to give (no file descriptors, no memory): some end meanwhile.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// So many that were turned away are waited for until they have read their reply: each has a file descriptor.
+const LEAVING: usize = 32;
+
 /// The door: what all its connections share.
 pub struct Door<C: Corridor> {
     active: ArcSwap<Active>,
     pub(super) passage: Passage<C>,
     pub(super) budget: Budget,
     open: AtomicUsize,
+    /// Connections that were turned away and have not gone yet.
+    leaving: AtomicUsize,
+    /// Most connections are in use.
+    crowded: watch::Sender<bool>,
     strangers: Mutex<HashMap<Network, u32>>,
     pub(super) logins: Logins,
     pub(super) paces: Paces,
@@ -79,15 +86,23 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 impl<C: Corridor> Door<C> {
-    /// Whoever starts a door asks `Settings::relay_risk` first.
+    /// A door with a budget of its own.
     pub fn new(settings: Settings, corridor: Arc<C>, keys: &Keys) -> Result<Arc<Self>, TlsError> {
+        let budget = Budget::new(settings.limits.memory);
+        Self::sharing(settings, corridor, keys, budget)
+    }
+
+    /// Whoever starts a door asks `Settings::relay_risk` first.
+    pub fn sharing(settings: Settings, corridor: Arc<C>, keys: &Keys, budget: Budget) -> Result<Arc<Self>, TlsError> {
         let limits = &settings.limits;
         let hostname = settings.hostname.clone();
         Ok(Arc::new(Self {
-            budget: Budget::new(limits.memory),
+            budget,
             passage: Passage::new(corridor, Seals::new(keys), hostname, limits.received_fields, limits.answer_margin),
             active: ArcSwap::from_pointee(Active::new(settings)?),
             open: AtomicUsize::new(0),
+            leaving: AtomicUsize::new(0),
+            crowded: watch::channel(false).0,
             strangers: Mutex::new(HashMap::new()),
             logins: Logins::new(),
             paces: Paces::default(),
@@ -245,7 +260,25 @@ impl<C: Corridor> Door<C> {
         if opening == Opening::Clear {
             connection.reply(&reply);
         }
-        connection.close().await;
+        let lingering = self.leaving.fetch_add(1, Ordering::Relaxed);
+        if lingering < LEAVING {
+            connection.close().await;
+        } else {
+            // It has said nothing yet, so the reply reaches it even so.
+            connection.drop_at_once().await;
+        }
+        self.leaving.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Becomes true when most connections are in use.
+    pub(super) fn crowded(&self) -> watch::Receiver<bool> {
+        self.crowded.subscribe()
+    }
+
+    fn count_open(&self, open: usize) {
+        let most = self.active.load().settings.limits.connections;
+        let crowded = open > most / 4 * 3;
+        self.crowded.send_if_modified(|is| std::mem::replace(is, crowded) != crowded);
     }
 
     pub(super) fn refused(&self, reason: &'static str) {
@@ -271,16 +304,18 @@ impl<C: Corridor> Slot<C> {
     fn take(door: &Arc<Door<C>>, most: usize) -> Option<Self> {
         let taken =
             door.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < most).then_some(open + 1));
-        taken.ok()?;
+        let before = taken.ok()?;
         metrics::gauge!("outgate_smtp_connections").increment(1.0);
+        door.count_open(before + 1);
         Some(Self(Arc::clone(door)))
     }
 }
 
 impl<C: Corridor> Drop for Slot<C> {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
+        let before = self.0.open.fetch_sub(1, Ordering::Relaxed);
         metrics::gauge!("outgate_smtp_connections").decrement(1.0);
+        self.0.count_open(before - 1);
     }
 }
 

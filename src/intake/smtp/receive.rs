@@ -39,10 +39,11 @@ pub(super) async fn receive(
     peer: &Peer,
     limits: &Limits,
     most: u64,
+    hurried: bool,
     mut reservation: Reservation,
 ) -> Result<(Received, Reservation), End> {
     let mut decoder = DataDecoder::new(peer.line_endings);
-    let mut pace = Pace::new(limits);
+    let mut pace = Pace::new(limits, hurried);
     let mut content = Vec::new();
     let mut unfit = None;
     loop {
@@ -85,13 +86,16 @@ fn widest(peer: &Peer, bytes: usize) -> usize {
 /// How fast the client must send.
 struct Pace<'a> {
     limits: &'a Limits,
+    /// For a client that sends nothing at all.
+    patience: Duration,
     started: Instant,
     bytes: u64,
 }
 
 impl<'a> Pace<'a> {
-    fn new(limits: &'a Limits) -> Self {
-        Self { limits, started: Instant::now(), bytes: 0 }
+    fn new(limits: &'a Limits, hurried: bool) -> Self {
+        let patience = if hurried { limits.crowded_wait } else { limits.data_wait };
+        Self { limits, patience, started: Instant::now(), bytes: 0 }
     }
 
     async fn wait(&mut self, connection: &mut Connection) -> Result<(), End> {
@@ -99,7 +103,8 @@ impl<'a> Pace<'a> {
         if elapsed > self.limits.data_total || self.is_too_slow(elapsed) {
             return Err(End::too_slow());
         }
-        match timeout(self.limits.data_wait, connection.fill()).await {
+        let left = self.limits.data_total.saturating_sub(elapsed);
+        match timeout(self.patience.min(left), connection.fill()).await {
             Err(_) => Err(End::too_slow()),
             Ok(Err(_) | Ok(0)) => Err(End::Gone),
             Ok(Ok(bytes)) => {

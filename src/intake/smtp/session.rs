@@ -36,6 +36,7 @@ pub(super) struct Session<C: Corridor> {
     pub(super) connection: Connection,
     pub(super) client: Client,
     stop: watch::Receiver<bool>,
+    crowded: watch::Receiver<bool>,
     /// What EHLO offered, or would have.
     offer: Offer,
     /// What the client called itself, and whether by EHLO.
@@ -57,6 +58,7 @@ pub(super) struct Session<C: Corridor> {
 struct Open<C: Corridor> {
     /// As whose mail it was let in.
     peer: Arc<Peer>,
+    began: Instant,
     sender: ReversePath,
     upstream: <C::NextHop as NextHop>::Transaction,
     /// Recipients of the group that is being read, not yet offered to the next hop.
@@ -130,12 +132,14 @@ impl<C: Corridor> Session<C> {
         stop: watch::Receiver<bool>,
     ) -> Self {
         let offer = Offer::new(&active.settings.limits, &door.passage.corridor.next_hop().extensions());
+        let crowded = door.crowded();
         Self {
             door,
             active,
             connection,
             client,
             stop,
+            crowded,
             offer,
             name: None,
             open: None,
@@ -198,23 +202,38 @@ impl<C: Corridor> Session<C> {
 
     /// Waits for more of the client, whose turn it has been since `asked`.
     pub(super) async fn wait(&mut self, asked: Instant) -> Result<(), End> {
-        let limits = &self.active.settings.limits;
+        let active = Arc::clone(&self.active);
+        let limits = &active.settings.limits;
+        let whole = self.open.as_ref().map(|open| open.began + limits.envelope_wait);
         loop {
             let stopping = *self.stop.borrow();
+            let hurried = self.is_hurried();
             if stopping && self.open.is_none() {
                 return Err(End::hang_up(421, (4, 3, 2), "Closing, try again later", "stopping"));
             }
-            let patience = if stopping { limits.stopping_wait } else { limits.command_wait };
+            let patience = match (stopping, hurried) {
+                (true, _) => limits.stopping_wait,
+                (false, true) => limits.crowded_wait,
+                (false, false) => limits.command_wait,
+            };
+            let until = (asked + patience).min(whole.unwrap_or(asked + patience));
             tokio::select! {
                 biased;
-                filled = timeout_at(asked + patience, self.connection.fill()) => return match filled {
+                filled = timeout_at(until, self.connection.fill()) => return match filled {
                     Err(_) => Err(End::too_slow()),
                     Ok(Err(_) | Ok(0)) => Err(End::Gone),
                     Ok(Ok(_)) => Ok(()),
                 },
                 () = stopped(&mut self.stop), if !stopping => {}
+                // The door outlives its sessions, so this comes back with a change.
+                _ = self.crowded.changed() => {}
             }
         }
+    }
+
+    /// Many wait for what this client keeps.
+    fn is_hurried(&mut self) -> bool {
+        *self.crowded.borrow_and_update() || self.door.budget.is_scarce()
     }
 
     async fn hear(&mut self, heard: Heard) -> Result<(), End> {
@@ -330,6 +349,9 @@ impl<C: Corridor> Session<C> {
         let Some(peer) = self.client.peer.clone() else {
             return self.refuse_sender(&Reply::new(530, (5, 7, 0), "Authentication required"), "stranger");
         };
+        if let Some(shortage) = self.door.passage.corridor.shortage() {
+            return self.refuse_sender(&shortage.reply(), shortage.reason());
+        }
         let hop = self.door.passage.corridor.next_hop();
         let fresh = Offer::new(self.limits(), &hop.extensions());
         let against = self.offer.against_sender(&sender).or_else(|| fresh.against_declared(&sender));
@@ -347,7 +369,8 @@ impl<C: Corridor> Session<C> {
         let upstream = hop.begin(sender.clone(), self.client.identity.clone());
         let most = self.offer.size.min(fresh.size);
         let (waiting, accepted) = (Vec::new(), Vec::new());
-        self.open = Some(Box::new(Open { peer, sender, upstream, waiting, accepted, most, reservation }));
+        let began = Instant::now();
+        self.open = Some(Box::new(Open { peer, began, sender, upstream, waiting, accepted, most, reservation }));
         self.connection.reply(&Reply::new(250, (2, 1, 0), "Sender OK"));
         Ok(())
     }
@@ -426,9 +449,10 @@ impl<C: Corridor> Session<C> {
         self.connection.reply(&Reply::plain(354, "End data with <CR><LF>.<CR><LF>"));
         self.connection.flush().await.map_err(|_| End::Gone)?;
         self.await_content().await?;
+        let hurried = self.is_hurried();
         let limits = &self.active.settings.limits;
         let Open { peer, sender, upstream, accepted, most, reservation, .. } = *open;
-        let (received, reservation) = receive(&mut self.connection, &peer, limits, most, reservation).await?;
+        let (received, reservation) = receive(&mut self.connection, &peer, limits, most, hurried, reservation).await?;
         let Answered { reply, key } = match received {
             Received::Unfit { reply, reason } => {
                 // Given back before the answer is.

@@ -134,6 +134,10 @@ pub struct Limits {
     pub handshake_wait: Duration,
     /// RFC 5321 4.5.3.2.7.
     pub command_wait: Duration,
+    /// Instead of it, while most connections or most memory are in use. Postfix's figure under stress.
+    pub crowded_wait: Duration,
+    /// From MAIL to DATA: the next hop waits for us meanwhile, and ends its side as late as this.
+    pub envelope_wait: Duration,
     /// RFC 5321 4.5.3.2.5.
     pub data_wait: Duration,
     /// For a whole message. A client that stays above the floor reaches it only with a message larger than we take.
@@ -173,6 +177,8 @@ impl Default for Limits {
             connections_per_network: 50,
             handshake_wait: Duration::from_secs(30),
             command_wait: Duration::from_secs(300),
+            crowded_wait: Duration::from_secs(10),
+            envelope_wait: Duration::from_secs(600),
             data_wait: Duration::from_secs(180),
             data_total: Duration::from_secs(3_600),
             data_floor: 500,

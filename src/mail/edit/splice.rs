@@ -92,6 +92,11 @@ impl Edited {
         Self { message: message.clone(), splices: Arc::new(splices) }
     }
 
+    /// The bytes that are not the original's: what an edit keeps in memory beside it.
+    pub fn added(&self) -> usize {
+        self.splices.iter().map(|splice| splice.bytes.len()).sum()
+    }
+
     /// All bytes, in pieces that read on without a seam.
     pub fn pieces(&self) -> Vec<Cow<'_, [u8]>> {
         self.splices.pieces(&self.message)
