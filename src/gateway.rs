@@ -25,6 +25,7 @@ use crate::{
     delivery::{
         late::LateAnswers,
         notice::Notices,
+        outbox::Signer,
         relay::{Relay, RelayTransaction},
     },
     intake::{
@@ -34,7 +35,7 @@ use crate::{
     store::Store,
 };
 use arc_swap::ArcSwap;
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 use time::OffsetDateTime;
 use tokio::{sync::Notify, time::Instant};
 
@@ -119,6 +120,12 @@ impl Corridor for Gateway {
 impl Accounts for Gateway {
     async fn account(&self, name: &AccountName) -> Result<Option<Account>, StoreDown> {
         self.store.account(name).await
+    }
+}
+
+impl Signer for Gateway {
+    fn sign(&self, message: &[u8], at: OffsetDateTime) -> Vec<u8> {
+        self.loaded.load().settings.dkim.sign(&[Cow::Borrowed(message)], at)
     }
 }
 

@@ -31,6 +31,8 @@ mod tap;
 
 #[path = "servers/clients.rs"]
 mod clients;
+#[path = "servers/dkim.rs"]
+mod dkim;
 #[path = "servers/down_and_out.rs"]
 mod down_and_out;
 #[path = "servers/extensions.rs"]

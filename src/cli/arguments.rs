@@ -41,6 +41,8 @@ pub enum Command {
     Audit(Audit),
     /// Accounts of people who hand in mail with a password.
     User(User),
+    /// Keys for DKIM signatures.
+    Dkim(Dkim),
     /// Write the manual pages into a folder.
     #[command(hide = true)]
     Manual(Manual),
@@ -247,4 +249,29 @@ pub enum UserCommand {
 #[derive(Debug, Args)]
 pub struct Manual {
     pub folder: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Dkim {
+    #[command(subcommand)]
+    pub command: DkimCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DkimCommand {
+    /// Make a key, and print the DNS record to publish. Nothing is signed until `[[dkim]]` names it.
+    Keygen {
+        /// The domain that signs: yours, as it stands behind the @.
+        #[arg(long)]
+        domain: String,
+        /// The name under which the key is published, such as gate2026.
+        #[arg(long)]
+        selector: String,
+        /// rsa: 2048 bits, which every receiver understands (made by openssl). ed25519: beside it, for those that do.
+        #[arg(long = "type", value_parser = ["rsa", "ed25519"], default_value = "rsa")]
+        kind: String,
+        /// Where the private key goes; it must not be there yet. Made with mode 0600.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
 }

@@ -7,7 +7,6 @@ use super::{
 };
 use crate::{
     audit::{Book, Event, What},
-    delivery::notice::Notices,
     mail::SubmissionId,
     quarantine::{
         self, CaseError, CaseFilter, CaseStore, Decision, Erasure,
@@ -32,10 +31,10 @@ pub fn run(arguments: &Arguments, options: &Case) -> Result<u8, Failure> {
             }
             CaseCommand::Show { id, message } => show(&store, arguments.json, number(id)?, message.as_deref()).await,
             CaseCommand::Release { id, reason } => {
-                act(&store, &opening::writer(arguments)?, number(id)?, Decision::Release, reason.as_deref()).await
+                act(&store, arguments, number(id)?, Decision::Release, reason.as_deref()).await
             }
             CaseCommand::Return { id, reason } => {
-                act(&store, &opening::writer(arguments)?, number(id)?, Decision::Return, reason.as_deref()).await
+                act(&store, arguments, number(id)?, Decision::Return, reason.as_deref()).await
             }
             CaseCommand::Erase { id, reason } => erase(&store, number(id)?, reason).await,
         };
@@ -200,7 +199,7 @@ fn page(case: &quarantine::Case) -> String {
 
 async fn act(
     store: &Store,
-    notices: &Notices,
+    arguments: &Arguments,
     id: SubmissionId,
     decision: Decision,
     reason: Option<&str>,
@@ -210,7 +209,8 @@ async fn act(
         None => None,
     };
     let decider = Decider { by: BY.into(), at: OffsetDateTime::now_utc(), sealed_reason };
-    decide(store, notices, id, decision, decider).await.map_err(said)?;
+    let (notices, dkim) = opening::writer(arguments)?;
+    decide(store, (&notices, &dkim), id, decision, decider).await.map_err(said)?;
     let done = match decision {
         Decision::Release => "released: it goes out as soon as the service and the next hop take it",
         Decision::Return => "returned: the sender is told",

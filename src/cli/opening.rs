@@ -5,12 +5,14 @@ use crate::{
     config::{self, Settings, key_file},
     delivery::notice::Notices,
     gateway::notices,
+    mail::dkim::Dkim,
     store::Store,
 };
 use std::{
     future::Future,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// Where the configuration is looked for without `--config`, in this order.
@@ -65,14 +67,14 @@ fn as_its_owner(data_dir: &Path) -> Result<(), Failure> {
 
 /// The writer of the service's notices. Own domains are those of the policies too; a mistake in a rule keeps no
 /// reviewer from deciding, unless it hides whom we may write to.
-pub fn writer(arguments: &Arguments) -> Result<Notices, Failure> {
+pub fn writer(arguments: &Arguments) -> Result<(Notices, Arc<Dkim>), Failure> {
     let settings = settings(arguments)?;
     let own_domains = match config::load_unproven(&settings.file) {
         Ok(loaded) => loaded.own_domains().to_vec(),
         Err(mistakes) if settings.own_domains.is_empty() => return Err(Failure::Configuration(mistakes)),
         Err(_) => settings.own_domains.clone(),
     };
-    notices(&settings, &own_domains).map_err(Failure::said)
+    Ok((notices(&settings, &own_domains).map_err(Failure::said)?, settings.dkim))
 }
 
 /// The settings alone, with all that is wrong with them.

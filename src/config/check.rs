@@ -1,7 +1,7 @@
 //! From the settings as written to the settings as checked: defaults filled in, and what does not go together refused.
 
 use super::{
-    milter, next_hop,
+    dkim, milter, next_hop,
     settings::{Archive, Console, Metrics, NextHop, Notices, Settings, SmtpDoor, Store},
     smtp,
     written::{self, Written},
@@ -9,12 +9,14 @@ use super::{
 use crate::{
     diagnostic::{Diagnostic, Diagnostics, Located, Source},
     intake::milter::Listen,
+    mail::dkim::Dkim,
     policy::{MaySendAs, Mode},
 };
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -58,12 +60,13 @@ pub(super) fn check(
     let hop_login = written.next_hop.as_ref().is_some_and(next_hop::Written::has_login);
     let smtp = written.smtp.as_ref().and_then(|written| smtp::check(source, folder, written, hop_login, diagnostics));
     let next_hop = next_hop::check(source, folder, written.next_hop.as_ref()?, hostname, diagnostics);
+    let dkim = dkim::check(source, folder, &written.dkim, diagnostics);
     // A next hop without an address was noted when read.
     let next_hop = next_hop.filter(|hop| hop.routes.iter().all(|route| !route.addresses.is_empty()))?;
     if diagnostics.len() > before {
         return None;
     }
-    settings(file, written, smtp, next_hop).map(|settings| (settings, remarks))
+    settings(file, written, smtp, next_hop, dkim).map(|settings| (settings, remarks))
 }
 
 struct Check<'c> {
@@ -147,7 +150,13 @@ impl Check<'_> {
     }
 }
 
-fn settings(file: &Path, written: Written, smtp: Option<SmtpDoor>, next_hop: NextHop) -> Option<Settings> {
+fn settings(
+    file: &Path,
+    written: Written,
+    smtp: Option<SmtpDoor>,
+    next_hop: NextHop,
+    dkim: Arc<Dkim>,
+) -> Option<Settings> {
     let folder = file.parent().unwrap_or(Path::new("")).to_path_buf();
     let below = |path: Option<Located<String>>, default: &str| -> PathBuf {
         folder.join(path.map_or_else(|| default.to_string(), |path| path.value))
@@ -177,6 +186,7 @@ fn settings(file: &Path, written: Written, smtp: Option<SmtpDoor>, next_hop: Nex
         may_send_as: MaySendAs {
             entries: written.may_send_as.into_iter().map(|(author, who)| (author.value, values(who))).collect(),
         },
+        dkim,
         metrics: Metrics {
             listen: written.metrics_listen.map_or_else(|| parsed(default::METRICS_LISTEN), |listen| listen.value),
         },

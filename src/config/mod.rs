@@ -5,6 +5,7 @@
 
 mod check;
 mod clouds;
+mod dkim;
 mod folders;
 pub mod init;
 pub mod key_file;
@@ -29,6 +30,17 @@ use std::path::Path;
 pub fn read_settings(file: &Path) -> Result<(Settings, Vec<String>), Diagnostics> {
     let mut diagnostics = Diagnostics::default();
     let read = settings_of(file, &mut diagnostics);
+    whole(read, diagnostics)
+}
+
+/// The same from the text of `file`, wherever it comes from.
+pub fn settings_from(file: &Path, text: &str) -> Result<(Settings, Vec<String>), Diagnostics> {
+    let mut diagnostics = Diagnostics::default();
+    let read = settings_in(file, Source::new(file.display().to_string(), text), &mut diagnostics);
+    whole(read, diagnostics)
+}
+
+fn whole(read: Read, mut diagnostics: Diagnostics) -> Result<(Settings, Vec<String>), Diagnostics> {
     match read.settings {
         Some(settings) if diagnostics.is_empty() => Ok((settings, read.remarks)),
         _ => {
@@ -53,6 +65,10 @@ fn settings_of(file: &Path, diagnostics: &mut Diagnostics) -> Read {
         diagnostics.push(*mistake);
         Source::new(file.display().to_string(), "")
     });
+    settings_in(file, source, diagnostics)
+}
+
+fn settings_in(file: &Path, source: Source, diagnostics: &mut Diagnostics) -> Read {
     let mut read = Read { source, settings: None, policies: Vec::new(), remarks: Vec::new() };
     if read.source.text.is_empty() && !diagnostics.is_empty() {
         return read;

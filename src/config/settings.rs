@@ -7,13 +7,14 @@ use crate::{
         milter::Listen,
         smtp::{Auth, Peer, TlsSettings},
     },
-    mail::Address,
+    mail::{Address, dkim::Dkim},
     policy::{MaySendAs, Mode},
 };
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -41,6 +42,7 @@ pub struct Settings {
     pub reviewers: BTreeMap<String, Vec<Address>>,
     /// Who may write as whom besides themselves.
     pub may_send_as: MaySendAs,
+    pub dkim: Arc<Dkim>,
     pub metrics: Metrics,
     pub archive: Option<Archive>,
     pub store: Store,

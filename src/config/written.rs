@@ -1,7 +1,7 @@
 //! The settings as written: what stands in `outgate.toml`, key by key, each with its place. Nothing is filled in here,
 //! and whether the values go together is for `check` to say.
 
-use super::{milter, next_hop, smtp};
+use super::{dkim, milter, next_hop, smtp};
 use crate::{
     diagnostic::{self, Diagnostic, Diagnostics, Located, Source, Table},
     mail::Address,
@@ -10,7 +10,7 @@ use crate::{
 use std::{net::SocketAddr, time::Duration};
 
 pub(super) const LISTEN: &str = "an address with its port, such as 127.0.0.1:10035 or [::1]:10035";
-const DOMAIN: &str = "a domain, such as ours.example";
+pub(super) const DOMAIN: &str = "a domain, such as ours.example";
 const ADDRESS: &str = "an address, such as office@ours.example";
 
 /// An author and who may write so.
@@ -34,6 +34,7 @@ pub(super) struct Written {
     pub notices_from: Option<Located<Address>>,
     pub reviewers: Option<Vec<Role>>,
     pub may_send_as: Vec<SharedMailbox>,
+    pub dkim: Vec<dkim::Written>,
     pub metrics_listen: Option<Located<SocketAddr>>,
     pub archive: Option<Archive>,
     pub store: Store,
@@ -73,6 +74,7 @@ pub(super) fn read(source: &Source, diagnostics: &mut Diagnostics) -> Option<Wri
                 .flatten(),
             reviewers: section(table, "reviewers", reviewers),
             may_send_as: section(table, "may-send-as", may_send_as).unwrap_or_default(),
+            dkim: dkim::read(table),
             metrics_listen: section(table, "metrics", |metrics| metrics.parsed("listen", LISTEN, socket)).flatten(),
             archive: section(table, "archive", |archive| Archive { keep: archive.duration("keep") }),
             store: section(table, "store", store).unwrap_or_default(),

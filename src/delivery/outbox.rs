@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     audit::{Event, What},
-    intake::Seals,
+    intake::{Seals, leading_trace},
     mail::{ForwardPath, wire::Reply},
     quarantine::{ItemKind, OutboxItem, State},
 };
@@ -93,11 +93,18 @@ const STORE_AGAIN: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(
 /// How long attempts in hand may take to end at a stop.
 const GRACE: Duration = Duration::from_secs(25);
 
+/// Signs what leaves, as the configuration that is in force says.
+pub trait Signer: Send + Sync + 'static {
+    /// Fields that are to stand above the message, below its trace. None where nothing is signed.
+    fn sign(&self, message: &[u8], at: OffsetDateTime) -> Vec<u8>;
+}
+
 /// The worker.
 pub struct Outbox<S> {
     store: S,
     relay: Relay,
     seals: Seals,
+    signer: Arc<dyn Signer>,
     reporter: Reporter,
     schedule: Schedule,
     /// An attempt did not reach the hop: items wait for it.
@@ -107,8 +114,23 @@ pub struct Outbox<S> {
 }
 
 impl<S: OutboxStore> Outbox<S> {
-    pub fn new(store: S, relay: Relay, seals: Seals, reporter: Reporter, wake: Arc<Notify>) -> Self {
-        Self { store, relay, seals, reporter, schedule: Schedule::default(), hop_down: AtomicBool::new(false), wake }
+    pub fn new(
+        store: S,
+        relay: Relay,
+        (seals, signer): (Seals, Arc<dyn Signer>),
+        reporter: Reporter,
+        wake: Arc<Notify>,
+    ) -> Self {
+        Self {
+            store,
+            relay,
+            seals,
+            signer,
+            reporter,
+            schedule: Schedule::default(),
+            hop_down: AtomicBool::new(false),
+            wake,
+        }
     }
 
     pub fn with_schedule(self, schedule: Schedule) -> Self {
@@ -199,8 +221,9 @@ impl<S: OutboxStore> Outbox<S> {
         let now = (self.schedule.now)();
         let item = &mut leased.item;
         let content = Arc::new(std::mem::take(&mut item.content));
-        let pass = self.seals.pass_header(item.case, now + PASS, &content);
-        let outgoing = Outgoing::bytes(Arc::from(pass.into_bytes()), content.clone());
+        let leaves = signed(&*self.signer, &content, now);
+        let pass = self.seals.pass_header(item.case, now + PASS, &leaves);
+        let outgoing = Outgoing::bytes(Arc::from(pass.into_bytes()), leaves);
         let answer_by = Instant::now() + self.schedule.answer_within;
         let delivery = self.relay.deliver(&item.envelope, outgoing, answer_by);
         let outcomes =
@@ -226,6 +249,13 @@ impl<S: OutboxStore> Outbox<S> {
             sleep(wait).await;
         }
     }
+}
+
+/// The pass covers what stands below the trace, so a signature stands there too.
+fn signed(signer: &dyn Signer, content: &Arc<Vec<u8>>, at: OffsetDateTime) -> Arc<Vec<u8>> {
+    let (trace, message) = content.split_at(leading_trace(content));
+    let fields = signer.sign(message, at);
+    if fields.is_empty() { content.clone() } else { Arc::new([trace, &fields, message].concat()) }
 }
 
 /// The hop was reached and did not say what became of the item in the longest time that an attempt may take.

@@ -26,6 +26,13 @@ use tokio::time::Instant;
 /// Notices of holds to one sender in an hour; what is above it housekeeping joins into one.
 pub(super) const TOLD_AN_HOUR: u64 = 5;
 
+/// A message as it is to leave.
+struct Leaving {
+    /// Our trace and signatures.
+    top: Arc<[u8]>,
+    applied: Option<Applied>,
+}
+
 /// What mail counts as that was neither judged nor changed.
 const PASSED: &str = "passed";
 
@@ -79,7 +86,11 @@ impl Gateway {
         answer_by: Instant,
     ) -> Answer {
         let events = vec![self.received(&submission, true)];
-        self.send(submission, onward, None, events, PASSED, answer_by).await
+        let top = match &onward {
+            Onward::Hop(_) => submission.trace.clone(),
+            Onward::Server(_) => Arc::from([]),
+        };
+        self.send(submission, onward, Leaving { top, applied: None }, (events, PASSED), answer_by).await
     }
 
     /// Relays, edited or as it came.
@@ -100,7 +111,15 @@ impl Gateway {
                 return self.try_later(&submission, "the store does not answer");
             }
         }
-        self.send(submission, onward, made.applied, events, "relay", answer_by).await
+        let loaded = self.loaded.load_full();
+        let applied = made.applied;
+        let edited = applied.as_ref().map(|applied| applied.edited.clone());
+        let Ok((edited, fields)) = self.scanners.sign(&loaded.settings.dkim, &submission, edited).await else {
+            return self.try_later(&submission, "no thread for the signature became free in time");
+        };
+        let applied = applied.zip(edited).map(|(applied, edited)| Applied { edited, ..applied });
+        let top = [&submission.trace[..], &fields].concat().into();
+        self.send(submission, onward, Leaving { top, applied }, (events, "relay"), answer_by).await
     }
 
     /// The message on its way, with its edits if there are any.
@@ -108,11 +127,11 @@ impl Gateway {
         &self,
         submission: Submission,
         onward: Onward<RelayTransaction>,
-        applied: Option<Applied>,
-        events: Vec<Event>,
-        counted: &'static str,
+        leaving: Leaving,
+        (events, counted): (Vec<Event>, &'static str),
         answer_by: Instant,
     ) -> Answer {
+        let Leaving { top, applied } = leaving;
         let kinds = |applied: &Applied| applied.changes.iter().map(|change| change.kind.to_string()).collect();
         let edits: Vec<String> = applied.as_ref().map_or(Vec::new(), kinds);
         // Who sees whom is remembered of a message that left with its recipients as they stand.
@@ -122,17 +141,17 @@ impl Gateway {
         match onward {
             Onward::Hop(upstream) => {
                 let edited = applied.map(|applied| applied.edited);
-                self.hand_on(submission, upstream, edited, handed, answer_by).await
+                self.hand_on(submission, upstream, (top, edited), handed, answer_by).await
             }
-            Onward::Server(_) => self.pass_on(submission, applied, handed).await,
+            Onward::Server(_) => self.pass_on(submission, Leaving { top, applied }, handed).await,
         }
     }
 
     /// The record, then the server in front carries it on. It has not sent anything yet: without a record it tries again.
-    async fn pass_on(&self, submission: Submission, applied: Option<Applied>, handed: HandedOn) -> Answer {
-        let judged = handed.counted != PASSED;
+    async fn pass_on(&self, submission: Submission, leaving: Leaving, handed: HandedOn) -> Answer {
+        let Leaving { top, applied } = leaving;
         match self.store.commit(handed.unanswered()).await {
-            Ok(()) => Answer::PassOn { judged, applied },
+            Ok(()) => Answer::PassOn { top, applied },
             Err(_) => self.try_later(&submission, "the store does not answer"),
         }
     }
@@ -142,14 +161,13 @@ impl Gateway {
         &self,
         submission: Submission,
         upstream: RelayTransaction,
-        edited: Option<Edited>,
+        (top, edited): (Arc<[u8]>, Option<Edited>),
         handed: HandedOn,
         answer_by: Instant,
     ) -> Answer {
-        let trace = submission.trace.clone();
         let outgoing = match edited {
-            Some(edited) => Outgoing::edited(trace, edited),
-            None => Outgoing::untouched(trace, submission.message.clone()),
+            Some(edited) => Outgoing::edited(top, edited),
+            None => Outgoing::untouched(top, submission.message.clone()),
         };
         match upstream.send(outgoing, answer_by).await {
             Sent::Replied(reply) | Sent::NotSent(reply) | Sent::Unknown(reply) => {

@@ -107,7 +107,7 @@ impl House {
         let door = Door::sharing(door_settings, gateway.clone(), keys, memory.clone()).map_err(NotStarted::because)?;
         let milter_door = milter::Door::new(milter_settings, gateway.clone(), keys, memory);
         let reporter = Reporter { from: notices.from.clone(), hostname: settings.hostname.clone() };
-        let outbox = Outbox::new(store, relay, Seals::new(keys), reporter, gateway.outbox.clone());
+        let outbox = Outbox::new(store, relay, (Seals::new(keys), gateway.clone()), reporter, gateway.outbox.clone());
         let mut tasks = vec![
             tokio::spawn(outbox.run(stopped.clone())),
             tokio::spawn(super::housekeeping::run(gateway.clone(), stopped.clone())),

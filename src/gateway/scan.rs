@@ -5,7 +5,8 @@ use crate::{
     intake::{Budget, Reservation, Submission},
     mail::{
         Message, PartId, TransferEncoding, Unread, UnreadReason,
-        edit::{Changes, Transport},
+        dkim::Dkim,
+        edit::{Changes, Edited, Transport},
     },
     policy::{
         PlannedEdit, Verdict,
@@ -20,6 +21,7 @@ use std::{
     },
     time::Duration,
 };
+use time::OffsetDateTime;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinError,
@@ -170,6 +172,32 @@ impl Pool {
         });
     }
 
+    /// The copy that leaves without the signatures that its edits broke, and ours to stand on its top. A fault of ours is
+    /// one signature less, never a message less.
+    pub async fn sign(
+        &self,
+        dkim: &Arc<Dkim>,
+        submission: &Submission,
+        edited: Option<Edited>,
+    ) -> Result<(Option<Edited>, Vec<u8>), Busy> {
+        if dkim.is_empty() {
+            return Ok((edited, Vec::new()));
+        }
+        let (dkim, message) = (dkim.clone(), submission.message.clone());
+        let unsigned = edited.clone();
+        let at = OffsetDateTime::now_utc();
+        if message.len() <= INLINE {
+            return Ok(signed(&dkim, &message, edited, at));
+        }
+        match self.run(deadline(submission), move || signed(&dkim, &message, edited, at)).await? {
+            Ok(signed) => Ok(signed),
+            Err(_) => {
+                tracing::error!(submission = %submission.id, "a message leaves without our DKIM signature: making it took too long");
+                Ok((unsigned, Vec::new()))
+            }
+        }
+    }
+
     /// Comes back when a thread became free and did something. All who wait give up by their own clocks, so this does not
     /// come back when every thread hangs, and only then.
     pub async fn answers(&self) {
@@ -231,6 +259,21 @@ fn is_quick(message: &Message) -> bool {
 /// A scan that says: the whole message was not read.
 fn unread(reason: UnreadReason) -> Scan {
     Scan { unread: vec![Unread { part: PartId::new("1"), reason }], ..Scan::default() }
+}
+
+fn signed(dkim: &Dkim, message: &Message, edited: Option<Edited>, at: OffsetDateTime) -> (Option<Edited>, Vec<u8>) {
+    let work = || {
+        let stripped = edited.as_ref().and_then(|edited| dkim.strip(message, edited));
+        let left = stripped.or_else(|| edited.clone());
+        let pieces = left.as_ref().map_or_else(|| vec![message.read(0..message.len())], Edited::pieces);
+        let fields = dkim.sign(&pieces, at);
+        drop(pieces);
+        (left, fields)
+    };
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        tracing::error!("a message leaves without our DKIM signature: a fault of ours");
+        (edited.clone(), Vec::new())
+    })
 }
 
 /// A panic in an edit is a fault of this message, which would come again with each of its client's tries.

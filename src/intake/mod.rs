@@ -74,8 +74,9 @@ pub struct SplitKey(pub [u8; 16]);
 /// What a door is told to do.
 #[derive(Debug)]
 pub enum Answer {
-    /// Milter door: accept, with these changes. A message that was not judged gets none, not even our trace.
-    PassOn { judged: bool, applied: Option<Applied> },
+    /// Milter door: accept, with these changes, and these fields above all others: our trace and signatures. A message that
+    /// was not judged gets none.
+    PassOn { top: Arc<[u8]>, applied: Option<Applied> },
     /// SMTP door: the next hop's own final reply, class kept.
     Relayed(Reply),
     /// We stand for it: 250. It waits in this case, its own or that of an earlier transaction of the same message.

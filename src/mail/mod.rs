@@ -7,6 +7,7 @@ mod address;
 mod charset;
 pub mod check;
 mod digest;
+pub mod dkim;
 mod doubt;
 pub mod edit;
 mod encoded_word;

@@ -3,7 +3,7 @@
 use super::{Case, CaseError, CaseStore, Decision, Face, ItemKind, NoticeWriter, OutboxItem, State};
 use crate::{
     audit::{Event, What},
-    mail::{Message, SubmissionId, edit::Transport},
+    mail::{Message, SubmissionId, dkim::Dkim, edit::Transport},
     policy::planned,
 };
 use time::OffsetDateTime;
@@ -22,7 +22,7 @@ pub struct Decider {
 /// Refused when the case is not waiting (or, for a release, failed to be delivered), or changed meanwhile.
 pub async fn decide<S: CaseStore, N: NoticeWriter>(
     store: &S,
-    notices: &N,
+    (notices, dkim): (&N, &Dkim),
     id: SubmissionId,
     decision: Decision,
     decider: Decider,
@@ -32,7 +32,7 @@ pub async fn decide<S: CaseStore, N: NoticeWriter>(
         return Err(CaseError::WrongState);
     };
     let (state, outbox) = match decision {
-        Decision::Release => (State::Released, vec![release(store, &case, face).await?]),
+        Decision::Release => (State::Released, vec![release(store, &case, face, dkim).await?]),
         Decision::Return => (State::Returned, told(notices.returned(&case, face), &case)),
         Decision::Refuse => (State::Refused, told(notices.returned(&case, face), &case)),
     };
@@ -59,13 +59,18 @@ fn name(decision: Decision) -> &'static str {
 
 /// The copy that leaves: all edits that were waiting with the case, below our Received header. An edit that
 /// cannot be made does not stop a person's release.
-async fn release<S: CaseStore>(store: &S, case: &Case, face: &Face) -> Result<OutboxItem, CaseError> {
+async fn release<S: CaseStore>(store: &S, case: &Case, face: &Face, dkim: &Dkim) -> Result<OutboxItem, CaseError> {
     let message = Message::parse(store.message(case.head.id).await?);
     let transport = Transport { smtputf8: face.envelope.sender.smtputf8(), ..Transport::default() };
     let made = planned::make(&message, &face.edits, transport);
     let mut content = face.trace.expose().clone().into_bytes();
     match made.applied {
-        Some(applied) => applied.edited.pieces().iter().for_each(|piece| content.extend_from_slice(piece)),
+        Some(applied) => dkim
+            .strip(&message, &applied.edited)
+            .unwrap_or(applied.edited)
+            .pieces()
+            .iter()
+            .for_each(|piece| content.extend_from_slice(piece)),
         None => content.extend_from_slice(&message.read(0..message.len())),
     }
     let mut envelope = face.envelope.clone();

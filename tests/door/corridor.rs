@@ -128,6 +128,7 @@ impl Corridor for Shared {
     async fn walk(&self, submission: Submission, _: Onward<Open>) -> Answer {
         let sender = submission.envelope.sender.address.as_ref().map_or("", |address| address.local()).to_owned();
         let case = submission.id;
+        let trace = std::sync::Arc::clone(&submission.trace);
         self.0.handed.lock().unwrap().push(submission);
         match sender.as_str() {
             "returned" => Answer::Refused { text: "Clause 4: no chain letters".into() },
@@ -142,7 +143,7 @@ impl Corridor for Shared {
                 tokio::time::sleep(Duration::from_millis(300)).await;
                 Answer::Taken { case }
             }
-            "milter" => Answer::PassOn { judged: true, applied: None },
+            "milter" => Answer::PassOn { top: trace, applied: None },
             "hop-down" => Answer::Relayed(Reply::new(421, (4, 3, 2), "Going down")),
             "hop-refuses" => Answer::Relayed(Reply::new(554, (5, 6, 0), "Not this one")),
             "hop-asks" => Answer::Relayed(Reply::plain(354, "Go on")),

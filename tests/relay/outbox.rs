@@ -4,7 +4,7 @@ use super::*;
 use outgate::{
     audit::{Event, What},
     delivery::{
-        outbox::{Outbox, Schedule},
+        outbox::{Outbox, Schedule, Signer},
         report::Reporter,
     },
     intake::{RetryKey, Seals},
@@ -14,12 +14,21 @@ use outgate::{
     quarantine::{CaseHead, CaseStore, Face, FacedGround, ItemKind, NewCase, OutboxItem, State},
     store::Store,
 };
+use std::sync::Arc;
 use time::OffsetDateTime;
 use tokio::{
     net::TcpListener,
     sync::{Notify, watch},
     task::JoinHandle,
 };
+
+struct Unsigned;
+
+impl Signer for Unsigned {
+    fn sign(&self, _: &[u8], _: OffsetDateTime) -> Vec<u8> {
+        Vec::new()
+    }
+}
 
 struct Bench {
     folder: tempfile::TempDir,
@@ -104,7 +113,8 @@ impl Bench {
         let relay = Relay::new(settings(address, TlsMode::None)).unwrap();
         let from = Address::parse("outgate@ours.example").unwrap();
         let reporter = Reporter { from, hostname: "gate.example".into() };
-        let outbox = Outbox::new(self.store.clone(), relay, Seals::new(&keys()), reporter, wake.clone());
+        let outbox =
+            Outbox::new(self.store.clone(), relay, (Seals::new(&keys()), Arc::new(Unsigned)), reporter, wake.clone());
         Worker { wake, stop, task: tokio::spawn(outbox.with_schedule(schedule).run(stopped)) }
     }
 
@@ -198,7 +208,9 @@ async fn a_refusal_reopens_the_case_and_is_reported_and_the_deferred_are_tried_a
 async fn what_cannot_be_delivered_for_days_has_failed() {
     let bench = Bench::new().await;
     let id = bench.release(&["NOTIFY=NEVER"]).await;
-    let worker = bench.work("127.0.0.1:1", |schedule| schedule.give_up = Duration::ZERO);
+    let worker = bench.work("127.0.0.1:1", |schedule| {
+        (schedule.give_up, schedule.least_attempts) = (Duration::ZERO, 1);
+    });
     bench.becomes(id, State::DeliveryFailed).await;
     worker.end().await;
 }

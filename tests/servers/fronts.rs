@@ -151,8 +151,14 @@ pub fn sendmail() -> (Sendmail, Gate, Sink) {
 
 /// A Postfix that asks outgate's milter, and delivers to the world.
 pub fn postfix_milter() -> (Postfix, Gate, Sink) {
+    postfix_milter_with("")
+}
+
+/// With these lines at the end of outgate.toml.
+pub fn postfix_milter_with(settings: &str) -> (Postfix, Gate, Sink) {
     let (world, again) = (Sink::listen(), free_port());
-    let gate = Gate::with(&snippet("postfix-milter", "milter outgate.toml").replace("10036", &again.to_string()));
+    let page = snippet("postfix-milter", "milter outgate.toml").replace("10036", &again.to_string());
+    let gate = Gate::with(&(page + settings));
     let placed = |name: &str| milter_place(&snippet("postfix-milter", name), gate.port, again);
     let main = placed("milter main.cf") + &format!("relayhost = [127.0.0.1]:{}\n{OURS}", world.port);
     let master = placed("milter master.cf") + &placed("milter listener master.cf");

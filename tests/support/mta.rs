@@ -191,7 +191,9 @@ impl Mta {
     }
 
     pub fn quit(mut self) -> io::Result<()> {
-        self.send(b'Q', b"")
+        self.send(b'Q', b"")?;
+        // The filter closes when it has taken note of it.
+        self.stream.read_to_end(&mut Vec::new()).map(|_| ())
     }
 }
 

@@ -81,9 +81,9 @@ pub(super) fn write_header(agreed: Agreed, told: &[u8], wanted: &[u8], out: &mut
     }
 }
 
-/// Appends our own trace, above everything.
-pub(super) fn write_trace(agreed: Agreed, trace: &[u8], out: &mut Vec<u8>) {
-    for field in Field::all_of(trace).iter().rev() {
+/// Appends our own trace and signatures, above everything.
+pub(super) fn write_top(agreed: Agreed, top: &[u8], out: &mut Vec<u8>) {
+    for field in Field::all_of(top).iter().rev() {
         insert(agreed, 0, field, out);
     }
 }
@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn our_trace_stands_above_all() {
         let mut out = Vec::new();
-        write_trace(AGREED, b"Received: from a\r\n\tby b; now\r\n", &mut out);
+        write_top(AGREED, b"Received: from a\r\n\tby b; now\r\n", &mut out);
         assert_eq!(out, b"\0\0\0\x21i\0\0\0\0Received\0 from a\n\tby b; now\0");
     }
 

@@ -396,7 +396,7 @@ where
         let walking = async move {
             let submission = door.passage.read(arrived).await?;
             let Submission { id, retry_key: key, .. } = submission;
-            let (trace, left) = (Arc::clone(&submission.trace), submission.message.clone());
+            let left = submission.message.clone();
             let onward = Onward::Server(taken(agreed));
             let (answer, mut reservation) = door.passage.walk(submission, onward, reservation).await?;
             if let Answer::PassOn { applied: Some(applied), .. } = &answer
@@ -405,7 +405,7 @@ where
                 return Err(Stopped::NoMemory);
             }
             let left = left.read(left.root().header.clone()).into_owned();
-            Ok(Walked { id, key, answer, told: header, left, trace, _reservation: reservation })
+            Ok(Walked { id, key, answer, told: header, left, _reservation: reservation })
         };
         // On the heap: its state is large, and idle sessions must be small.
         let mut walking = Box::pin(walking);
@@ -462,8 +462,8 @@ where
         };
         let id = walked.id;
         match &walked.answer {
-            Answer::PassOn { judged, applied } => {
-                self.changes(agreed, &walked, *judged, applied.as_ref()).await?;
+            Answer::PassOn { top, applied } => {
+                self.changes(agreed, &walked, top, applied.as_ref()).await?;
                 self.say(Reply::Accept);
             }
             Answer::Taken { case } => {
@@ -489,16 +489,14 @@ where
         &mut self,
         agreed: Agreed,
         walked: &Walked,
-        judged: bool,
+        top: &[u8],
         applied: Option<&Applied>,
     ) -> Result<(), End> {
         let edited = applied.map(|applied| &applied.edited);
         let header = edited.map_or_else(|| walked.left.clone(), crate::mail::edit::Edited::header);
         if agreed.has_action(action::CHANGE_HEADERS | action::ADD_HEADERS) {
             changes::write_header(agreed, &walked.told, &header, &mut self.output);
-            if judged {
-                changes::write_trace(agreed, &walked.trace, &mut self.output);
-            }
+            changes::write_top(agreed, top, &mut self.output);
         }
         for piece in edited.and_then(|edited| edited.body()).into_iter().flatten() {
             for chunk in piece.chunks(BODY_CHUNK) {
@@ -520,7 +518,6 @@ struct Walked {
     /// The header as the server knows it, and without our pass.
     told: Vec<u8>,
     left: Vec<u8>,
-    trace: Arc<[u8]>,
     /// Until the answer is written: it holds the message.
     _reservation: Reservation,
 }

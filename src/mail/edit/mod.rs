@@ -24,6 +24,7 @@ mod verify;
 mod written;
 
 pub use self::splice::Edited;
+pub(super) use self::splice::without;
 
 use self::{header::HeaderPlan, place::Places, splice::Splices, verify::Promise};
 use super::{Message, PartId, doubt};

@@ -131,6 +131,13 @@ impl Edited {
     }
 }
 
+/// The same without these ranges of the original; none where an edit has to do with one of them.
+pub(in crate::mail) fn without(edited: &Edited, ranges: &[Range<usize>]) -> Option<Edited> {
+    let mut splices = edited.splices.0.clone();
+    splices.extend(ranges.iter().map(|range| Splice { range: range.clone(), bytes: Vec::new() }));
+    Some(Edited::new(&edited.message, Splices::new(splices).ok()?))
+}
+
 impl std::fmt::Debug for Edited {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Edited {{ {:?}, {} splices }}", self.message, self.splices.0.len())

@@ -1,0 +1,3 @@
+#![no_main]
+
+outgate_fuzz::fuzz!(header);
