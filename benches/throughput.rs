@@ -144,6 +144,7 @@ fn submission(message: Message) -> Submission {
             tls: None,
             user: None,
             door: Door::Smtp,
+            via: None,
         },
         envelope: Envelope {
             sender: ReversePath { address: Some(address("ada@corp.example")), parameters: Vec::new() },

@@ -102,6 +102,7 @@ fn submission(file: &Path, circumstances: &Circumstances<'_>) -> Result<Submissi
             tls: None,
             user,
             door: Door::Smtp,
+            via: None,
         },
         envelope: Envelope { sender: ReversePath { address: sender, parameters: Vec::new() }, recipients },
         message,

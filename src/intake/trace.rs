@@ -49,13 +49,17 @@ impl Seals {
         at: OffsetDateTime,
     ) -> String {
         let with = with(origin, utf8);
-        let client = match origin.address.to_canonical() {
+        // The connection's own client (RFC 5321 4.4), not whom it speaks for.
+        let (address, helo) = match &origin.via {
+            Some(via) => (via.address, &via.helo),
+            None => (origin.address, &origin.helo),
+        };
+        let client = match address.to_canonical() {
             IpAddr::V4(address) => format!("[{address}]"),
             IpAddr::V6(address) => format!("[IPv6:{address}]"),
         };
         let mark = hex(&self.mark.mac(&[id.as_bytes()])[..MARK_BYTES]);
         let date = at.format(&Rfc2822).expect("the year has four digits");
-        let helo = &origin.helo;
         format!(
             "Received: from {helo} ({client})\r\n\tby {hostname} with {with} id {id}\r\n\t(outgate {mark}); {date}\r\n"
         )
@@ -238,7 +242,15 @@ mod tests {
 
     fn origin() -> Origin {
         let address = "192.0.2.1".parse().unwrap();
-        Origin { address, helo: "client.example".into(), esmtp: true, tls: None, user: None, door: Door::Smtp }
+        Origin {
+            address,
+            helo: "client.example".into(),
+            esmtp: true,
+            tls: None,
+            user: None,
+            door: Door::Smtp,
+            via: None,
+        }
     }
 
     fn received(seals: &Seals) -> String {

@@ -129,6 +129,7 @@ fn submission(rule: &Rule, example: &Example, detecting: Detecting<'_>) -> Submi
             tls: None,
             user: example.user.clone().map(|name| User { name: name.into(), certainty: Certainty::Authenticated }),
             door: Door::Smtp,
+            via: None,
         },
         envelope: Envelope {
             sender: ReversePath { address: example.sender.clone(), parameters: Vec::new() },

@@ -60,6 +60,7 @@ pub fn submission(sender: &str, recipients: &[&str], message: &str) -> Submissio
             tls: None,
             user: None,
             door: Door::Smtp,
+            via: None,
         },
         envelope: Envelope {
             sender: ReversePath { address: (!sender.is_empty()).then(|| address(&sender)), parameters: Vec::new() },
