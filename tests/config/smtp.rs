@@ -76,6 +76,28 @@ fn a_login_is_passed_through_only_where_the_outbox_has_one_of_its_own() {
     assert_eq!(settings.smtp.expect("a door").auth, Auth::NextHop);
 }
 
+/// Their pages say what no test can run; what outgate itself needs can be read.
+#[test]
+fn the_settings_of_the_cloud_pages_are_good() {
+    let home = home();
+    write(home.path(), "google.tenant", "X-Outgate-Tenant: 0123456789abcdef0123456789abcdef\n", 0o600);
+    for (from, to, mode) in [("own.pem", "gate.pem", 0o644), ("own.key", "gate.key", 0o640)] {
+        let text = fs::read_to_string(home.path().join(from)).expect("a file");
+        write(home.path(), to, &text, mode);
+    }
+    let file = home.path().join("outgate.toml");
+    for page in
+        [include_str!("../../docs/how-to/microsoft-365.md"), include_str!("../../docs/how-to/google-workspace.md")]
+    {
+        let (_, text) = page.split_once("```toml\npolicy ").expect("a whole file");
+        let (text, _) = text.split_once("```").expect("its end");
+        fs::write(&file, format!("policy {text}")).expect("a file");
+        let (settings, _) = read_settings(&file).unwrap_or_else(|mistakes| panic!("{text}\n{mistakes}"));
+        let door = settings.smtp.expect("a door");
+        assert!(door.peers.len() == 1 && door.peers[0].tenant.is_some());
+    }
+}
+
 #[test]
 fn a_peer_of_a_shared_cloud_must_show_whose_it_is() {
     let home = home();
