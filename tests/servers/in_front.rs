@@ -34,7 +34,7 @@ struct Chain {
 
 impl Chain {
     fn smarthost(main: &str) -> Self {
-        Self::with(main, |behind| Gate::before(behind))
+        Self::with(main, Gate::before)
     }
 
     fn with(main: &str, gate: impl FnOnce(u16) -> Gate) -> Self {
