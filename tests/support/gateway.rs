@@ -220,6 +220,17 @@ impl Gateway {
         }
     }
 
+    /// Starts it again if it has ended by itself or at somebody's hand; whether it had.
+    pub fn revive(&self) -> bool {
+        let ended =
+            self.process().child.as_mut().is_some_and(|child| child.try_wait().is_ok_and(|ended| ended.is_some()));
+        if ended {
+            self.kill();
+            self.launch();
+        }
+        ended
+    }
+
     /// SIGSTOP: from its return on it does nothing any more. How many of its threads are in the midst of a call to the disk,
     /// which goes on in the kernel; what comes of it reaches nobody.
     pub fn freeze(&self) -> usize {
