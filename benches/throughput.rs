@@ -144,6 +144,7 @@ fn submission(message: Message) -> Submission {
             tls: None,
             user: None,
             door: Door::Smtp,
+            via: None,
         },
         envelope: Envelope {
             sender: ReversePath { address: Some(address("ada@corp.example")), parameters: Vec::new() },
@@ -155,6 +156,7 @@ fn submission(message: Message) -> Submission {
         received_at: OffsetDateTime::now_utc(),
         answer_within: Duration::from_secs(90),
         passed: None,
+        trial: None,
         retry_key: RetryKey([0; 32]),
         split_key: None,
         node_id: None,

@@ -12,6 +12,7 @@ mod housekeeping;
 mod pulse;
 mod scan;
 mod split;
+mod trial;
 
 #[cfg(test)]
 mod tests;
@@ -80,7 +81,11 @@ impl Corridor for Gateway {
             return answer;
         }
         let loaded = self.loaded.load_full();
-        if self.judged_before(&submission, &loaded).await || policy::is_incoming(&submission, &loaded.ruleset) {
+        let incoming = policy::is_incoming(&submission, &loaded.ruleset);
+        if let Some(trial) = submission.trial.filter(|_| incoming) {
+            return self.tried(&submission, trial, None).await;
+        }
+        if incoming || self.judged_before(&submission, &loaded).await {
             return self.pass(submission, onward, answer_by).await;
         }
         let scan = match self.scanners.scan(&loaded.detectors, &submission).await {
@@ -102,6 +107,9 @@ impl Corridor for Gateway {
             Err(busy) => return self.cannot_tell(&submission, busy.reason()).await,
         };
         let verdict = verdict.with_fallbacks(&made);
+        if let Some(trial) = submission.trial {
+            return self.tried(&submission, trial, Some((&verdict, &made))).await;
+        }
         match verdict.cannot_tell {
             Some(reason) => self.cannot_tell(&submission, reason).await,
             None => self.settle(submission, onward, (verdict, made), &loaded, answer_by).await,

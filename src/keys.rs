@@ -23,6 +23,8 @@ pub enum Purpose {
     Pass,
     /// The key of a retry record.
     Retry,
+    /// The mark on the test messages of `outgate doctor`.
+    Trial,
     /// What tells a message that comes in several transactions.
     Split,
 }
@@ -36,6 +38,7 @@ impl Purpose {
             Purpose::Mark => b"outgate/1 mark",
             Purpose::Pass => b"outgate/1 pass",
             Purpose::Retry => b"outgate/1 retry",
+            Purpose::Trial => b"outgate/1 trial",
             Purpose::Split => b"outgate/1 split",
         }
     }

@@ -10,11 +10,11 @@
 use listenfd::ListenFd;
 use sd_notify::NotifyState;
 use std::{
-    io,
+    fs, io,
     net::{SocketAddr, TcpListener},
     os::{
         fd::{AsFd, BorrowedFd},
-        unix::net::UnixListener,
+        unix::{fs::FileTypeExt, net::UnixListener},
     },
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
@@ -58,7 +58,7 @@ impl Supervisor {
 
     /// The socket at this address that was handed over, else the one that `bind` opens, which is then given into keeping.
     pub fn tcp(&self, address: SocketAddr, bind: impl FnOnce() -> io::Result<TcpListener>) -> io::Result<TcpListener> {
-        let found = self.claim(|socket| match socket {
+        let found = self.claim(|_, socket| match socket {
             Socket::Tcp(at, listener) if at == address => Ok(listener),
             other => Err(other),
         });
@@ -75,29 +75,30 @@ impl Supervisor {
         Ok(listener)
     }
 
-    /// As `tcp`, for a path in the file system. A socket that was handed over is at that path already.
-    pub fn unix(&self, path: &Path, bind: impl FnOnce() -> io::Result<UnixListener>) -> io::Result<UnixListener> {
-        let found = self.claim(|socket| match socket {
-            Socket::Unix(at, listener) if at == path => Ok(listener),
+    /// The socket of this path that was handed over, if its file is still there: without it nobody would find the socket. It
+    /// goes by the name that we gave it, or by the path at which a socket unit opened it.
+    pub fn unix(&self, path: &Path) -> io::Result<Option<UnixListener>> {
+        let ours = unix_name(path);
+        let found = self.claim(|name, socket| match socket {
+            Socket::Unix(at, listener) if at == path || name == ours => Ok(listener),
             other => Err(other),
         });
-        let listener = match found {
-            Some(listener) => listener,
-            None => {
-                let listener = bind()?;
-                keep(&unix_name(path), listener.as_fd());
-                listener
-            }
-        };
+        let there = fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
+        let Some(listener) = found.filter(|_| there) else { return Ok(None) };
         listener.set_nonblocking(true)?;
-        Ok(listener)
+        Ok(Some(listener))
     }
 
-    fn claim<T>(&self, wanted: impl Fn(Socket) -> Result<T, Socket>) -> Option<T> {
+    /// Gives it into keeping. False: nobody keeps it.
+    pub fn keep_unix(&self, path: &Path, socket: BorrowedFd<'_>) -> bool {
+        keep(&unix_name(path), socket)
+    }
+
+    fn claim<T>(&self, wanted: impl Fn(&str, Socket) -> Result<T, Socket>) -> Option<T> {
         let mut waiting = self.handed_over.lock().unwrap_or_else(PoisonError::into_inner);
         let mut found = None;
         for HandedOver { name, socket } in std::mem::take(&mut *waiting) {
-            match if found.is_none() { wanted(socket) } else { Err(socket) } {
+            match if found.is_none() { wanted(&name, socket) } else { Err(socket) } {
                 Ok(listener) => found = Some(listener),
                 Err(socket) => waiting.push(HandedOver { name, socket }),
             }
@@ -169,11 +170,14 @@ fn unix_name(path: &Path) -> String {
     name[name.len().saturating_sub(255)..].to_string()
 }
 
-fn keep(name: &str, socket: BorrowedFd<'_>) {
+/// False: nobody keeps it.
+fn keep(name: &str, socket: BorrowedFd<'_>) -> bool {
     let states = [NotifyState::FdStore, NotifyState::FdName(name)];
-    if let Err(error) = sd_notify::notify_with_fds(&states, &[socket]) {
+    let sent = sd_notify::notify_with_fds(&states, &[socket]);
+    if let Err(error) = &sent {
         tracing::warn!(name, %error, "The socket could not be given into keeping; a restart will refuse connections");
     }
+    sent.is_ok() && std::env::var_os("NOTIFY_SOCKET").is_some()
 }
 
 fn tell(states: &[NotifyState<'_>]) {

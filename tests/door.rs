@@ -17,6 +17,8 @@ mod milter;
 #[path = "support/mta.rs"]
 #[allow(dead_code, reason = "another test binary uses the rest")]
 mod mta;
+#[path = "door/peers.rs"]
+mod peers;
 #[path = "door/stories.rs"]
 mod stories;
 #[path = "door/tls.rs"]

@@ -28,6 +28,8 @@ mod bad_configuration_keeps_the_old_set;
 mod certificates_reloaded;
 #[path = "stories/disk_full.rs"]
 mod disk_full;
+#[path = "stories/doctor.rs"]
+mod doctor;
 #[path = "stories/erased_is_gone.rs"]
 mod erased_is_gone;
 #[path = "stories/files_exhausted.rs"]

@@ -87,6 +87,17 @@ pub enum What {
         code: u16,
     },
     Expired,
+    /// A test message of `outgate doctor` came by this door. It was judged and not sent on.
+    Tried {
+        trial: SubmissionId,
+        door: Door,
+        incoming: bool,
+        /// What would have become of it: relay, return, hold, try-later.
+        outcome: String,
+        edits: Vec<String>,
+        rules: Vec<Arc<str>>,
+        watched: Vec<Arc<str>>,
+    },
     Erased {
         by: String,
         note: Option<String>,

@@ -39,6 +39,9 @@ pub enum Command {
     Case(Case),
     /// The book: what happened, chained.
     Audit(Audit),
+    /// Look whether all is as it should be: files, disk, service, the mail server's settings, and test messages through the real
+    /// path. Exit 1 when something must be changed.
+    Doctor(Doctor),
     /// Accounts of people who hand in mail with a password.
     User(User),
     /// Keys for DKIM signatures.
@@ -249,6 +252,20 @@ pub enum UserCommand {
 #[derive(Debug, Args)]
 pub struct Manual {
     pub folder: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// The mail server that test messages are handed to, as your people's mail is. Without it: Postfix on this machine, where its
+    /// settings show that outgate keeps them from going further.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub via: Option<String>,
+    /// Send no test message.
+    #[arg(long, conflicts_with = "via")]
+    pub no_send: bool,
+    /// How many seconds a test message may take through the mail server.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub wait: u64,
 }
 
 #[derive(Debug, Args)]

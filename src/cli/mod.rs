@@ -5,6 +5,7 @@ mod case;
 mod check;
 mod demo;
 mod dkim;
+mod doctor;
 mod health;
 mod judging;
 mod manual;
@@ -59,6 +60,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Config(ref options) => setup::config(&arguments, options),
         Command::Case(ref options) => case::run(&arguments, options),
         Command::Audit(ref options) => case::audit(&arguments, options),
+        Command::Doctor(ref options) => doctor::run(&arguments, options),
         Command::User(ref options) => user::run(&arguments, options),
         Command::Dkim(ref options) => dkim::run(&options.command, arguments.json),
         Command::Manual(ref options) => manual::run(options),

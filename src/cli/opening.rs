@@ -50,7 +50,7 @@ pub async fn store(arguments: &Arguments) -> Result<Store, Failure> {
 
 /// Files that another user (an administrator as root, say) made in the data folder could not be read by the service: a
 /// release would lie there for ever.
-fn as_its_owner(data_dir: &Path) -> Result<(), Failure> {
+pub(super) fn as_its_owner(data_dir: &Path) -> Result<(), Failure> {
     let Ok(metadata) = std::fs::metadata(data_dir) else {
         return Err(Failure::said(format!("there is no data folder at {}; has the service run?", data_dir.display())));
     };

@@ -328,12 +328,9 @@ mod tests {
             (&peer("answer-within = '90 s'"), "`networks` is missing"),
             (&peer("networks = '10.0.0.0/8'\nanswer-within = '1 s'"), "(allowed: from 10 s to 600 s)"),
             (&peer("networks = '40.92.0.0/16'"), "shared by all customers of Microsoft 365"),
-            (&peer("networks = '40.92.0.0/16'\ntenant = 'x'"), "shared by all customers of Microsoft 365"),
-            (
-                &peer("networks = '40.92.0.0/16'\ntenant = 'x'\nsenders = 'own-domains'"),
-                "`tenant`: the tenant check is not built yet",
-            ),
-            (&peer("networks = '10.0.0.0/8'\nxclient = true"), "`xclient` is not built yet"),
+            (&peer("networks = '40.92.0.0/16'\ntenant = 'ours.example'"), "shared by all customers of Microsoft 365"),
+            (&peer("networks = '40.92.0.0/16'\nsenders = 'own-domains'"), "shared by all customers of Microsoft 365"),
+            (&peer("networks = '10.0.0.0/8'\nxclient = 'yes'"), "`smtp.peer.xclient`"),
             (
                 &format!("{LEAST}[metrics]\nlisten = '127.0.0.1:10035'\n"),
                 "outgate.toml:6:10: [metrics] listens at 127.0.0.1:10035 where [smtp] already does",

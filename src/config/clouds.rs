@@ -3,10 +3,31 @@
 
 use crate::intake::Network;
 
+/// A mail service with many customers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cloud {
+    Microsoft365,
+    GoogleWorkspace,
+}
+
+impl Cloud {
+    pub fn name(self) -> &'static str {
+        match self {
+            Cloud::Microsoft365 => "Microsoft 365",
+            Cloud::GoogleWorkspace => "Google Workspace",
+        }
+    }
+
+    /// Whether the service itself says in each message which customer sent it.
+    pub fn writes_tenant(self) -> bool {
+        self == Cloud::Microsoft365
+    }
+}
+
 /// The senders' ranges of the SPF records `spf.protection.outlook.com` and `_spf.google.com`.
-const SHARED: [(&str, &[&str]); 2] = [
+const SHARED: [(Cloud, &[&str]); 2] = [
     (
-        "Microsoft 365",
+        Cloud::Microsoft365,
         &[
             "40.92.0.0/15",
             "40.107.0.0/16",
@@ -19,7 +40,7 @@ const SHARED: [(&str, &[&str]); 2] = [
         ],
     ),
     (
-        "Google Workspace",
+        Cloud::GoogleWorkspace,
         &[
             "35.190.247.0/24",
             "64.233.160.0/19",
@@ -43,19 +64,19 @@ const SHARED: [(&str, &[&str]); 2] = [
 ];
 
 /// Domains of the hosts whose certificates those services show for every customer.
-const NAMES: [(&str, &[&str]); 2] = [
-    ("Microsoft 365", &["outlook.com", "office365.com", "office.com", "microsoft.com"]),
-    ("Google Workspace", &["google.com", "gmail.com", "googlemail.com"]),
+const NAMES: [(Cloud, &[&str]); 2] = [
+    (Cloud::Microsoft365, &["outlook.com", "office365.com", "office.com", "microsoft.com"]),
+    (Cloud::GoogleWorkspace, &["google.com", "gmail.com", "googlemail.com"]),
 ];
 
 /// The service whose customers all come with this name in their certificate.
-pub(super) fn shared_name(name: &str) -> Option<&'static str> {
+pub(super) fn shared_name(name: &str) -> Option<Cloud> {
     let below = |domain: &&str| name.strip_suffix(*domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
     NAMES.iter().find(|(_, domains)| domains.iter().any(&below)).map(|(cloud, _)| *cloud)
 }
 
 /// The service whose customers share some of these addresses.
-pub(super) fn shared(network: &Network) -> Option<&'static str> {
+pub(super) fn shared(network: &Network) -> Option<Cloud> {
     let shares = |block: &&str| {
         let overlap = |block: Network| block.contains(network.address()) || network.contains(block.address());
         block.parse().is_ok_and(overlap)
@@ -74,10 +95,10 @@ mod tests {
                 assert_eq!(shared(&block.parse().unwrap()), Some(name), "{block}");
             }
         }
-        assert_eq!(shared(&"40.92.7.7".parse().unwrap()), Some("Microsoft 365"));
+        assert_eq!(shared(&"40.92.7.7".parse().unwrap()), Some(Cloud::Microsoft365));
         assert_eq!(shared(&"192.0.2.0/24".parse().unwrap()), None);
-        assert_eq!(shared_name("mail.protection.outlook.com"), Some("Microsoft 365"));
-        assert_eq!(shared_name("smtp.gmail.com"), Some("Google Workspace"));
+        assert_eq!(shared_name("mail.protection.outlook.com"), Some(Cloud::Microsoft365));
+        assert_eq!(shared_name("smtp.gmail.com"), Some(Cloud::GoogleWorkspace));
         assert_eq!((shared_name("notoutlook.com"), shared_name("mail.ours.example")), (None, None));
     }
 }

@@ -5,7 +5,7 @@
 
 use super::{
     check::{default, listen, or_default, values},
-    clouds,
+    clouds::{self, Cloud},
     named_files::{self, Secrecy},
     settings::SmtpDoor,
     written::{domain, path, sockets},
@@ -14,7 +14,7 @@ use crate::{
     diagnostic::{Diagnostic, Diagnostics, Located, Source, Table},
     intake::{
         Network, OwnCertificate,
-        smtp::{self, Auth, Peer, RelayRisk, Senders, ServerTls, TlsError, TlsSettings},
+        smtp::{self, Auth, Peer, RelayRisk, Senders, ServerTls, Tenant, TlsError, TlsSettings},
     },
     mail::wire::LineEndings,
     sensitive::Sensitive,
@@ -28,6 +28,12 @@ use std::{
 
 /// Below it no message can be scanned and relayed; above it every client has given up (RFC 5321 4.5.3.2.6: 10 minutes).
 const ANSWER_WITHIN: RangeInclusive<u64> = 10..=600;
+
+const TENANT: &str = "a tenant's number, such as 11111111-2222-3333-4444-555555555555, or its first domain, such as \
+                      ours.onmicrosoft.com";
+
+/// Nobody guesses it.
+const SHORTEST_SECRET: usize = 20;
 
 /// Messages a minute. Whoever sends more is a server, and a peer.
 const MESSAGES: RangeInclusive<i64> = 1..=100_000;
@@ -59,8 +65,10 @@ struct WrittenPeer {
     answer_within: Option<Located<Duration>>,
     senders: Option<Located<Senders>>,
     line_endings: Option<Located<LineEndings>>,
-    tenant: Option<Located<String>>,
-    unbuilt: Vec<Located<&'static str>>,
+    xclient: bool,
+    login_in_received: bool,
+    tenant: Option<Located<Tenant>>,
+    tenant_file: Option<Located<String>>,
 }
 
 impl Written {
@@ -110,10 +118,6 @@ fn peer(table: &Table<'_>) -> WrittenPeer {
             }
             elements.iter().filter_map(|element| element.parsed(allowed, str::parse::<Network>)).collect()
         });
-    let asked = ["xclient", "login-in-received"].into_iter().filter_map(|key| {
-        let flag = table.value(key).and_then(|value| value.flag()).filter(|flag| flag.value)?;
-        Some(Located::new(key, flag.at))
-    });
     let peer = WrittenPeer {
         networks: networks.unwrap_or_default(),
         certificate_name,
@@ -121,8 +125,10 @@ fn peer(table: &Table<'_>) -> WrittenPeer {
         senders: table.choice("senders", &[("any", Senders::Any), ("own-domains", Senders::OwnDomains)]),
         line_endings: table
             .choice("line-endings", &[("strict", LineEndings::Strict), ("normalise", LineEndings::Normalise)]),
-        tenant: table.text("tenant"),
-        unbuilt: asked.collect(),
+        xclient: table.flag("xclient", false),
+        login_in_received: table.flag("login-in-received", false),
+        tenant: table.parsed("tenant", TENANT, tenant),
+        tenant_file: path(table, "tenant-file"),
     };
     table.finish();
     peer
@@ -141,8 +147,13 @@ pub(super) fn check(
     let tls = check.tls(written);
     check.auth(written, hop_login);
     check.relay_risk(written);
+    let mut peers = Vec::new();
     for peer in &written.peers {
-        check.peer(peer, tls.is_some() || written.certificate.is_some());
+        check.peer(peer, written.certificate.is_some());
+        peers.push(Peer { tenant: check.tenant(peer), ..peer.checked() });
+    }
+    if peers.is_empty() {
+        peers.push(this_machine());
     }
     if diagnostics.len() > before {
         return None;
@@ -162,18 +173,34 @@ pub(super) fn check(
         auth: written.auth(),
         account_messages: messages(&written.account_messages, ACCOUNT_MESSAGES),
         network_messages: messages(&written.network_messages, NETWORK_MESSAGES),
-        peers: peers(&written.peers),
+        peers,
     })
 }
 
 /// Without any peer, this machine itself (a listener that others reach was refused before).
-fn peers(written: &[WrittenPeer]) -> Vec<Peer> {
-    if written.is_empty() {
-        let networks = default::PEER_NETWORKS.iter();
-        let networks = networks.map(|network| network.parse().expect("a default of ours is a network"));
-        return vec![Peer::new(networks.collect())];
+fn this_machine() -> Peer {
+    let networks = default::PEER_NETWORKS.iter();
+    Peer::new(networks.map(|network| network.parse().expect("a default of ours is a network")).collect())
+}
+
+/// A tenant of Microsoft 365: its number, or its first domain.
+fn tenant(text: &str) -> Result<Tenant, &'static str> {
+    let groups: Vec<usize> = text.split('-').map(str::len).collect();
+    let digits = text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
+    if groups == [8, 4, 4, 4, 12] && digits {
+        return Ok(Tenant::Id(text.to_ascii_lowercase()));
     }
-    written.iter().map(WrittenPeer::checked).collect()
+    domain(text).map(Tenant::Domain).map_err(|_| "not a tenant")
+}
+
+/// `Name: secret`, as a routing rule of one's own writes it.
+fn secret_header(bytes: &[u8]) -> Option<Tenant> {
+    let text = std::str::from_utf8(bytes).ok()?.trim_end_matches(['\r', '\n']);
+    let (name, value) = text.split_once(':')?;
+    let value = value.trim();
+    let named = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let fit = value.len() >= SHORTEST_SECRET && value.bytes().all(|byte| byte.is_ascii_graphic());
+    (named && fit).then(|| Tenant::Header { name: name.to_owned(), value: value.to_owned().into() })
 }
 
 impl WrittenPeer {
@@ -184,6 +211,9 @@ impl WrittenPeer {
             answer_within: self.answer_within.as_ref().map_or(Peer::ANSWER_WITHIN, |within| within.value),
             senders: self.senders.as_ref().map_or(Senders::Any, |senders| senders.value),
             line_endings: self.line_endings.as_ref().map(|endings| endings.value).unwrap_or_default(),
+            xclient: self.xclient,
+            login_in_received: self.login_in_received,
+            tenant: None,
         }
     }
 }
@@ -283,10 +313,6 @@ impl Check<'_> {
     }
 
     fn peer(&mut self, peer: &WrittenPeer, tls: bool) {
-        for key in &peer.unbuilt {
-            let message = format!("`{}` is not built yet (issue 3): nobody can be trusted by it", key.value);
-            self.mistake(&key.at, message, "leave it out");
-        }
         if let Some(within) = &peer.answer_within
             && !ANSWER_WITHIN.contains(&within.value.as_secs())
         {
@@ -311,18 +337,37 @@ impl Check<'_> {
         {
             self.cloud(peer, &name.at, &name.value, cloud);
         }
-        if let Some(tenant) = &peer.tenant {
-            let message = "`tenant`: the tenant check is not built yet (issue 3)";
-            self.mistake(&tenant.at, message, "leave this peer out");
-        }
     }
 
-    fn cloud(&mut self, peer: &WrittenPeer, at: &Range<usize>, what: &str, cloud: &str) {
+    fn tenant(&mut self, peer: &WrittenPeer) -> Option<Tenant> {
+        let Some(file) = &peer.tenant_file else { return peer.tenant.as_ref().map(|tenant| tenant.value.clone()) };
+        if peer.tenant.is_some() {
+            self.mistake(&file.at, "`tenant` says already how a message shows whose it is", "allowed: one of them");
+        }
+        let bytes = named_files::read(self.source, self.folder, file, Secrecy::Owner, self.diagnostics)?;
+        let header = secret_header(&bytes);
+        if header.is_none() {
+            let allowed =
+                format!("allowed: one line `Name: secret`, the secret of {SHORTEST_SECRET} characters or more");
+            self.mistake(&file.at, "not a header field with a secret", allowed);
+        }
+        header
+    }
+
+    /// What all customers of a cloud share admits none of them: a message must show that it is ours, and be from us.
+    fn cloud(&mut self, peer: &WrittenPeer, at: &Range<usize>, what: &str, cloud: Cloud) {
         let own = peer.senders.as_ref().is_some_and(|senders| senders.value == Senders::OwnDomains);
-        if own && peer.tenant.is_some() {
+        let tenant = peer.tenant.as_ref().filter(|_| !cloud.writes_tenant());
+        if let Some(tenant) = tenant {
+            let message = format!("{} writes no tenant: any of its customers could write ours", cloud.name());
+            self.mistake(&tenant.at, message, "write `tenant-file`, with a field that a routing rule of yours adds");
+        }
+        if own && (peer.tenant.is_some() || peer.tenant_file.is_some()) {
             return;
         }
-        let message = format!("{what} is shared by all customers of {cloud}: each of them could send as you");
-        self.mistake(at, message, "write `tenant` and `senders = \"own-domains\"` in this [[smtp.peer]]");
+        let name = cloud.name();
+        let message = format!("{what} is shared by all customers of {name}: each of them could send as you");
+        let key = if cloud.writes_tenant() { "tenant" } else { "tenant-file" };
+        self.mistake(at, message, format!("write `{key}` and `senders = \"own-domains\"` in this [[smtp.peer]]"));
     }
 }

@@ -74,7 +74,7 @@ impl Gateway {
             named.extend(readers.chain(&face.envelope.sender.address).map(Address::folded));
         }
         submission.envelope.recipients.iter().map(|path| &path.address).all(|recipient| {
-            named.contains(&recipient.folded()) || (is_letter && loaded.ruleset.house().owns(recipient))
+            named.contains(&recipient.folded()) || (is_letter && loaded.ruleset.house().receives(recipient))
         })
     }
 

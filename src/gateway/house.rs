@@ -81,7 +81,7 @@ impl House {
         shares.limit(&mut door_settings.limits.connections, &mut milter_settings.limits.connections);
         let mut milters = Vec::new();
         for listen in &milter_settings.listen {
-            let bound = milter::bind(listen, milter_settings.socket_mode).await;
+            let bound = milter::bind(listen, milter_settings.socket_mode, supervisor).await;
             milters.push(bound.map_err(|error| NotStarted(format!("[milter] cannot listen on {listen}: {error}")))?);
         }
         let milter_bound = milters.iter().filter_map(milter::Bound::address).collect();

@@ -14,6 +14,7 @@ mod stream;
 mod throttle;
 pub mod tls;
 mod trace;
+mod trial;
 mod unfit;
 
 pub use accounts::{Account, AccountName, Accounts, NoName, PasswordHash, SHORTEST_PASSWORD, UnfitPassword};
@@ -24,6 +25,7 @@ pub use stream::Stream;
 pub use throttle::Pace;
 pub use tls::OwnCertificate;
 pub use trace::{PASS, Pass, Seals, Trace, leading_trace};
+pub use trial::TRIAL;
 
 use crate::{
     mail::{
@@ -54,6 +56,8 @@ pub struct Submission {
     pub answer_within: Duration,
     /// The message carried a valid pass of ours: it was judged before, and names its case.
     pub passed: Option<SubmissionId>,
+    /// A test message of `outgate doctor`, with its number: judged like any other, and never sent on.
+    pub trial: Option<SubmissionId>,
     /// Identifies this hand-in for the retry record.
     pub retry_key: RetryKey,
     /// Tells the message itself, when it says enough of itself: other transactions may bring it to more recipients.
@@ -79,7 +83,8 @@ pub enum Answer {
     PassOn { top: Arc<[u8]>, applied: Option<Applied> },
     /// SMTP door: the next hop's own final reply, class kept.
     Relayed(Reply),
-    /// We stand for it: 250. It waits in this case, its own or that of an earlier transaction of the same message.
+    /// We stand for it: 250. It waits in this case, its own or that of an earlier transaction of the same message. A
+    /// test message waits nowhere: what is named is its own number.
     Taken { case: SubmissionId },
     /// 550 5.7.1 with this text (clause, advice, submission id).
     Refused { text: String },

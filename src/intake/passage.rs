@@ -121,6 +121,7 @@ impl<C: Corridor> Passage<C> {
             received_at,
             answer_within: arrived.answer_within,
             passed: read.passed,
+            trial: read.trial,
             retry_key: read.key,
             split_key: read.split,
             node_id: arrived.node_id,
@@ -175,6 +176,7 @@ struct Read {
     message: Message,
     trace_end: usize,
     passed: Option<SubmissionId>,
+    trial: Option<SubmissionId>,
     key: RetryKey,
     split: Option<SplitKey>,
 }
@@ -202,6 +204,7 @@ impl Reader {
         if received >= self.received_fields || marks >= 2 {
             return Err(Loops { received, marks });
         }
+        let trial = self.seals.trial(&content, self.now);
         let passed = pass.map(|pass| {
             trace_end -= pass.field.len();
             content.drain(pass.field);
@@ -213,7 +216,7 @@ impl Reader {
         content.shrink_to_fit();
         let message = Message::parse(content);
         let split = self.seals.split_key(&self.sender, &message);
-        Ok(Read { message, trace_end, passed, key: RetryKey(key), split })
+        Ok(Read { message, trace_end, passed, trial, key: RetryKey(key), split })
     }
 }
 

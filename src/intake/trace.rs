@@ -23,6 +23,7 @@ pub struct Seals {
     pass: KeyedHash,
     retry: KeyedHash,
     split: KeyedHash,
+    pub(super) trial: KeyedHash,
 }
 
 impl Seals {
@@ -33,6 +34,7 @@ impl Seals {
             pass: hasher(Purpose::Pass),
             retry: hasher(Purpose::Retry),
             split: hasher(Purpose::Split),
+            trial: hasher(Purpose::Trial),
         }
     }
 
@@ -47,13 +49,17 @@ impl Seals {
         at: OffsetDateTime,
     ) -> String {
         let with = with(origin, utf8);
-        let client = match origin.address.to_canonical() {
+        // The connection's own client (RFC 5321 4.4), not whom it speaks for.
+        let (address, helo) = match &origin.via {
+            Some(via) => (via.address, &via.helo),
+            None => (origin.address, &origin.helo),
+        };
+        let client = match address.to_canonical() {
             IpAddr::V4(address) => format!("[{address}]"),
             IpAddr::V6(address) => format!("[IPv6:{address}]"),
         };
         let mark = hex(&self.mark.mac(&[id.as_bytes()])[..MARK_BYTES]);
         let date = at.format(&Rfc2822).expect("the year has four digits");
-        let helo = &origin.helo;
         format!(
             "Received: from {helo} ({client})\r\n\tby {hostname} with {with} id {id}\r\n\t(outgate {mark}); {date}\r\n"
         )
@@ -207,13 +213,13 @@ pub(in crate::intake) fn is_named(field: &[u8], name: &str) -> bool {
     field[..colon].trim_ascii_end().eq_ignore_ascii_case(name.as_bytes())
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |value: u8| char::from(DIGITS[usize::from(value & 15)]);
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
 }
 
-fn unhex(text: &str) -> Option<Vec<u8>> {
+pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {
     let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
     let pairs = text.as_bytes().chunks_exact(2);
     if !pairs.remainder().is_empty() {
@@ -236,7 +242,15 @@ mod tests {
 
     fn origin() -> Origin {
         let address = "192.0.2.1".parse().unwrap();
-        Origin { address, helo: "client.example".into(), esmtp: true, tls: None, user: None, door: Door::Smtp }
+        Origin {
+            address,
+            helo: "client.example".into(),
+            esmtp: true,
+            tls: None,
+            user: None,
+            door: Door::Smtp,
+            via: None,
+        }
     }
 
     fn received(seals: &Seals) -> String {

@@ -58,6 +58,12 @@ impl Address {
         self.spelled.to_lowercase()
     }
 
+    /// Whether the local part names another mailbox to which some servers would send on: `user%else.example`,
+    /// `else.example!user`, `"user@else.example"` (RFC 5321 appendix F.2 has done away with them; servers have not).
+    pub fn is_routed(&self) -> bool {
+        self.local().contains(['%', '!', '@'])
+    }
+
     /// Whether the domain is `domain` or below it.
     pub fn is_within(&self, domain: &str) -> bool {
         let own = self.domain().to_lowercase();

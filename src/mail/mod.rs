@@ -35,7 +35,7 @@ pub use edit::Edit;
 pub use envelope::{Envelope, ForwardPath, Parameter, ReversePath};
 pub use id::SubmissionId;
 pub use message::Message;
-pub use origin::{Certainty, Door, Origin, User};
+pub use origin::{Certainty, Door, Origin, User, Via};
 pub use part::{
     Ambiguity, ContentType, Disposition, Field, Part, PartId, Protection, TransferEncoding, Unread, UnreadReason,
 };

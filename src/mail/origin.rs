@@ -17,6 +17,15 @@ pub struct Origin {
     /// The account that handed it in, when we know one.
     pub user: Option<User>,
     pub door: Door,
+    /// The listed peer that handed it on for this client, as it told us (XFORWARD).
+    pub via: Option<Via>,
+}
+
+/// Who really holds the connection.
+#[derive(Clone, Debug)]
+pub struct Via {
+    pub address: IpAddr,
+    pub helo: String,
 }
 
 /// An account name and how it was learned.

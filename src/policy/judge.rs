@@ -67,7 +67,7 @@ pub fn is_incoming(submission: &Submission, ruleset: &Ruleset) -> bool {
     let Submission { envelope, message, .. } = submission;
     !known
         && !envelope.recipients.is_empty()
-        && envelope.recipients.iter().all(|recipient| house.owns(&recipient.address))
+        && envelope.recipients.iter().all(|recipient| house.receives(&recipient.address))
         && !envelope.sender.address.as_ref().is_some_and(|sender| house.owns(sender))
         && (is_delivery_report(envelope, message) || !message.mailboxes("From").iter().any(|author| house.owns(author)))
 }

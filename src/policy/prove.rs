@@ -129,6 +129,7 @@ fn submission(rule: &Rule, example: &Example, detecting: Detecting<'_>) -> Submi
             tls: None,
             user: example.user.clone().map(|name| User { name: name.into(), certainty: Certainty::Authenticated }),
             door: Door::Smtp,
+            via: None,
         },
         envelope: Envelope {
             sender: ReversePath { address: example.sender.clone(), parameters: Vec::new() },
@@ -140,6 +141,7 @@ fn submission(rule: &Rule, example: &Example, detecting: Detecting<'_>) -> Submi
         received_at: OffsetDateTime::UNIX_EPOCH,
         answer_within: Duration::from_secs(90),
         passed: None,
+        trial: None,
         retry_key: RetryKey([0; 32]),
         split_key: None,
         node_id: None,

@@ -22,6 +22,11 @@ pub struct House<'a> {
 }
 
 impl House<'_> {
+    /// Whether mail to this address stays with us. One that names another mailbox may be sent on by the server behind us.
+    pub fn receives(&self, recipient: &Address) -> bool {
+        self.owns(recipient) && !recipient.is_routed()
+    }
+
     pub fn owns(&self, address: &Address) -> bool {
         self.own_domains.iter().any(|domain| is_within(address.domain(), domain))
     }
@@ -34,7 +39,7 @@ impl House<'_> {
             let folded = recipient.address.folded();
             if seen.insert(folded.clone()) {
                 let people = self.groups.iter().find(|group| group.is(&folded)).map_or(1, |group| group.members);
-                reached.push(Reached { folded, people, outside: !self.owns(&recipient.address) });
+                reached.push(Reached { folded, people, outside: !self.receives(&recipient.address) });
             }
         }
         reached

@@ -35,6 +35,13 @@ impl Store {
         rows.iter().map(link).collect::<Result<_, _>>().map_err(read_failed)
     }
 
+    /// The number of the newest link; 0 before the first.
+    pub async fn newest_link(&self) -> Result<u64, StoreDown> {
+        let newest =
+            sqlx::query_scalar("SELECT coalesce(max(number), 0) FROM link").fetch_one(&self.inner.readers).await;
+        newest.map(i64::unsigned_abs).map_err(read_failed)
+    }
+
     /// Seals a person's note for an event. With a case it is erased with that case; without one it stays readable.
     pub async fn seal_note(&self, case: Option<SubmissionId>, note: &str) -> Result<String, CaseError> {
         let key = match case {

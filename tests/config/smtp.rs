@@ -2,7 +2,7 @@
 
 use outgate::{
     config::{Settings, read_settings},
-    intake::smtp::Auth,
+    intake::smtp::{Auth, Tenant},
 };
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
@@ -74,6 +74,67 @@ fn a_login_is_passed_through_only_where_the_outbox_has_one_of_its_own() {
     fs::write(&file, whole).expect("a file");
     let settings = read_settings(&file).map(|(settings, _)| settings).unwrap_or_else(|mistakes| panic!("{mistakes}"));
     assert_eq!(settings.smtp.expect("a door").auth, Auth::NextHop);
+}
+
+/// Their pages say what no test can run; what outgate itself needs can be read.
+#[test]
+fn the_settings_of_the_cloud_pages_are_good() {
+    let home = home();
+    write(home.path(), "google.tenant", "X-Outgate-Tenant: 0123456789abcdef0123456789abcdef\n", 0o600);
+    for (from, to, mode) in [("own.pem", "gate.pem", 0o644), ("own.key", "gate.key", 0o640)] {
+        let text = fs::read_to_string(home.path().join(from)).expect("a file");
+        write(home.path(), to, &text, mode);
+    }
+    let file = home.path().join("outgate.toml");
+    for page in
+        [include_str!("../../docs/how-to/microsoft-365.md"), include_str!("../../docs/how-to/google-workspace.md")]
+    {
+        let (_, text) = page.split_once("```toml\npolicy ").expect("a whole file");
+        let (text, _) = text.split_once("```").expect("its end");
+        fs::write(&file, format!("policy {text}")).expect("a file");
+        let (settings, _) = read_settings(&file).unwrap_or_else(|mistakes| panic!("{text}\n{mistakes}"));
+        let door = settings.smtp.expect("a door");
+        assert!(door.peers.len() == 1 && door.peers[0].tenant.is_some());
+    }
+}
+
+#[test]
+fn a_peer_of_a_shared_cloud_must_show_whose_it_is() {
+    let home = home();
+    write(home.path(), "secret", "X-Gate-Tenant: 0123456789abcdef0123456789\n", 0o600);
+    write(home.path(), "short", "X-Gate-Tenant: 0123456789\n", 0o600);
+    write(home.path(), "open-secret", "X-Gate-Tenant: 0123456789abcdef0123456789\n", 0o640);
+    let read = |cloud: &str, text: &str| {
+        let found = read(home.path(), &format!("{TLS}[[smtp.peer]]\n{cloud}\n{text}"));
+        found.map(|settings| settings.smtp.expect("a door").peers.remove(0))
+    };
+    let (microsoft, google) = ("certificate-name = 'mail.protection.outlook.com'", "networks = '209.85.128.0/17'");
+    let ours = "senders = 'own-domains'\n";
+    let id = "tenant = '11111111-2222-3333-4444-AAAAAAAAAAAA'";
+    let tenant = |cloud: &str, text: &str| read(cloud, text).expect("good").tenant.expect("a tenant");
+    assert_eq!(tenant(microsoft, &format!("{ours}{id}")), Tenant::Id("11111111-2222-3333-4444-aaaaaaaaaaaa".into()));
+    let domain = format!("{ours}tenant = 'Ours.onmicrosoft.com'");
+    assert_eq!(tenant(microsoft, &domain), Tenant::Domain("ours.onmicrosoft.com".into()));
+    let secret = format!("{ours}tenant-file = 'secret'");
+    for cloud in [microsoft, google] {
+        assert!(matches!(tenant(cloud, &secret), Tenant::Header { name, .. } if name == "X-Gate-Tenant"));
+    }
+    for (cloud, text, expected) in [
+        (microsoft, String::new(), "shared by all customers of Microsoft 365"),
+        (microsoft, ours.into(), "write `tenant` and `senders"),
+        (microsoft, id.into(), "shared by all customers of Microsoft 365"),
+        (microsoft, format!("{ours}tenant = 'two words'"), "`smtp.peer.tenant`: not a tenant"),
+        (microsoft, format!("{ours}{id}\ntenant-file = 'secret'"), "allowed: one of them"),
+        (google, ours.into(), "write `tenant-file` and `senders"),
+        (google, format!("{ours}tenant = 'ours.example'"), "Google Workspace writes no tenant"),
+        (google, format!("{ours}tenant-file = 'short'"), "not a header field with a secret"),
+        (google, format!("{ours}tenant-file = 'open-secret'"), "others can read or change it"),
+        (google, format!("{ours}tenant-file = 'nothing'"), "not a header field with a secret"),
+    ] {
+        let found = read(cloud, &text).map(|_| "accepted".to_string()).unwrap_or_else(|mistakes| mistakes);
+        assert!(found.contains(expected), "{cloud} {text}\ngives\n{found}\nnot\n{expected}");
+        assert!(!found.contains("0123456789"), "{found}");
+    }
 }
 
 #[test]

@@ -240,21 +240,25 @@ async fn an_unknown_user_costs_the_same_work() {
     let logins = open(|_| ()).await;
     let mut client = logins.client().await;
     let mut fastest = [Duration::MAX; 3];
-    // The first round warms up what is made once.
-    for round in 0..5 {
+    let alike = |fastest: &[Duration; 3]| *fastest.iter().max().unwrap() < *fastest.iter().min().unwrap() * 2;
+    // The first round warms up what is made once. On a busy machine the fastest of a few says nothing: work that is the same
+    // comes to the same at last, and work that is not never does.
+    for round in 0..40 {
+        if round > 2 && alike(&fastest) {
+            return;
+        }
         for (at, user) in ["ann@ours.example", "nobody@ours.example", "gone@ours.example"].into_iter().enumerate() {
             let started = Instant::now();
             client.say(format!("AUTH PLAIN {}\r\n", plain(user, "a guess"))).await;
             let reply = client.expect("").await;
-            if reply[0].starts_with("421") || round == 2 {
+            if reply[0].starts_with("421") || round % 3 == 2 {
                 client = logins.client().await;
             } else if round > 0 {
                 fastest[at] = fastest[at].min(started.elapsed());
             }
         }
     }
-    let (least, most) = (fastest.iter().min().unwrap(), fastest.iter().max().unwrap());
-    assert!(*most < *least * 2, "{fastest:?}");
+    panic!("{fastest:?}");
 }
 
 #[tokio::test]

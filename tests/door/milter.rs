@@ -11,6 +11,7 @@ use outgate::{
         milter::{Bound, Door, Limits, Listen, Settings, bind},
     },
     keys::Keys,
+    supervisor::Supervisor,
 };
 use std::{
     net::SocketAddr,
@@ -41,7 +42,7 @@ fn settings(limits: Limits) -> Settings {
 
 impl House {
     async fn open(settings: Settings) -> Self {
-        let bound = bind(&Listen::Tcp("127.0.0.1:0".parse().unwrap()), 0).await.unwrap();
+        let bound = bind(&Listen::Tcp("127.0.0.1:0".parse().unwrap()), 0, &Supervisor::default()).await.unwrap();
         let address = bound.address().unwrap();
         let fake = Fake::new();
         let door = Door::new(settings, Arc::new(Shared(Arc::clone(&fake))), &Keys::new(&KEY), Budget::new(64 << 20));
@@ -216,18 +217,18 @@ async fn a_socket_has_its_permissions_and_outlives_a_crash() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("milter.sock");
     let listen = Listen::Unix(path.clone());
-    let first = bind(&listen, 0o660).await.unwrap();
+    let first = bind(&listen, 0o660, &Supervisor::default()).await.unwrap();
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
-    assert!(bind(&listen, 0o660).await.is_err(), "it is served");
+    assert!(bind(&listen, 0o660, &Supervisor::default()).await.is_err(), "it is served");
     // As a crash leaves it: the file without the process.
     let Bound::Unix(listener, file) = first else { panic!("a socket") };
     std::mem::forget(file);
     drop(listener);
     assert!(path.exists());
-    let second = bind(&listen, 0o600).await.unwrap();
+    let second = bind(&listen, 0o600, &Supervisor::default()).await.unwrap();
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     drop(second);
     assert!(!path.exists(), "taken away in order");
     std::fs::write(&path, "mine").unwrap();
-    assert!(bind(&listen, 0o600).await.is_err(), "a file that is no socket stays");
+    assert!(bind(&listen, 0o600, &Supervisor::default()).await.is_err(), "a file that is no socket stays");
 }

@@ -187,6 +187,10 @@ fn incoming_mail_is_what_comes_from_strangers_to_us_alone() {
         (false, with_user(submission("", &we, report), Certainty::Authenticated)),
         (false, submission(OUT, &[we[0], "x@third.example"], stranger)),
         (false, submission(OUT, &[], stranger)),
+        // A server behind us might send these on to somebody else.
+        (false, submission(OUT, &["x%third.example@ours.example"], stranger)),
+        (false, submission(OUT, &["third.example!x@ours.example"], stranger)),
+        (false, submission(OUT, &["\"x@third.example\"@ours.example"], stranger)),
     ] {
         assert_eq!(is_incoming(&submission, &set), incoming, "{:?}", submission.origin.user);
     }

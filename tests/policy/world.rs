@@ -60,6 +60,7 @@ pub fn submission(sender: &str, recipients: &[&str], message: &str) -> Submissio
             tls: None,
             user: None,
             door: Door::Smtp,
+            via: None,
         },
         envelope: Envelope {
             sender: ReversePath { address: (!sender.is_empty()).then(|| address(&sender)), parameters: Vec::new() },
@@ -74,6 +75,7 @@ pub fn submission(sender: &str, recipients: &[&str], message: &str) -> Submissio
         received_at: OffsetDateTime::UNIX_EPOCH,
         answer_within: Duration::from_secs(90),
         passed: None,
+        trial: None,
         retry_key: RetryKey([0; 32]),
         split_key: None,
         node_id: None,

@@ -8,6 +8,7 @@ use super::{
     how_to::snippet,
     postfix::Postfix,
     sink::Sink,
+    table::replaced,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 
@@ -33,9 +34,13 @@ struct Chain {
 
 impl Chain {
     fn smarthost(main: &str) -> Self {
+        Self::with(main, Gate::before)
+    }
+
+    fn with(main: &str, gate: impl FnOnce(u16) -> Gate) -> Self {
         let world = Sink::listen();
         let behind = Postfix::relaying_to(world.port);
-        let gate = Gate::before(behind.port);
+        let gate = gate(behind.port);
         let main = snippet("postfix", "smarthost main.cf").replace("10035", &gate.port.to_string()) + main;
         Self { front: Postfix::with(&main, ""), gate, behind, world }
     }
@@ -112,6 +117,38 @@ fn the_login_at_postfix_is_in_its_received() {
     assert_eq!(client.hand_in(SENDER, &[RECIPIENT], &letter("login-taken-out", PLAIN)).code, 250);
     let head = chain.world.expect("Subject: login-taken-out", 30).head();
     assert!(!head.contains("Authenticated sender") && head.contains("client.ours.example"), "{head}");
+}
+
+/// `login-in-received`: who logged in counts, not the envelope; a login that the client wrote itself is not one.
+#[test]
+fn a_login_that_postfix_reports_is_believed() {
+    let settings = snippet("postfix", "smarthost outgate.toml").replace("policies/baseline", "policies/allsorts");
+    let (head, peer) = settings.split_once("[[smtp.peer]]").expect("a peer");
+    let (_, next_hop) = peer.split_once("[next-hop]").expect("a next hop");
+    let own = "own-domains = [\"ours.example\"]\n";
+    let settings = format!("{own}{head}{}\n[next-hop]{next_hop}", snippet("postfix", "login peer"));
+    let chain = Chain::with(
+        &(snippet("postfix", "login main.cf") + "smtpd_sasl_auth_enable = yes\nsmtpd_sasl_type = cyrus\n"),
+        |behind| Gate::with(&settings.replace("smarthost.example.net:25", &format!("127.0.0.1:{behind}"))),
+    );
+    chain.front.admit("ann@ours.example", "quite a long password");
+    let secret = STANDARD.encode("\0ann@ours.example\0quite a long password");
+    let forged =
+        b"Received: from x (x [192.0.2.1])\r\n\t(Authenticated sender: ann@ours.example)\r\n\tby mail.ours.example\r\n";
+    for (mark, login) in [("by-ann", true), ("by-whom", false)] {
+        let mut client = Client::greet(chain.front.port).0;
+        if login {
+            let reply = client.command(&format!("AUTH PLAIN {secret}"));
+            assert_eq!(reply.code, 235, "{reply:?}\n{}", chain.front.log());
+        }
+        let as_director = replaced(letter(mark, PLAIN), b"From: Ann <ann@", b"From: Ann <director@");
+        let message = [&forged[..], &as_director].concat();
+        assert_eq!(client.hand_in("<director@ours.example>", &[RECIPIENT], &message).code, 250);
+    }
+    chain.expect("by-whom");
+    eventually("a case waits", 30, || chain.gate.cases().len() == 1);
+    assert_eq!(chain.gate.cases()[0]["subject"], "by-ann");
+    assert_eq!(delivered(&chain.world, "by-ann"), 0);
 }
 
 #[test]

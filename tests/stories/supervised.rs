@@ -5,7 +5,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::{
     collections::HashSet,
     env, fs,
+    io::{Read, Write},
     net::{SocketAddr, TcpListener},
+    os::unix::net::UnixStream,
     path::PathBuf,
     process::Child,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
@@ -179,6 +181,52 @@ fn a_restart_refuses_no_connection_and_loses_nothing() {
     assert_eq!((sum(|told| told.refused), lost), (0, 0), "{}", unit.systemd.log());
     assert!(acked.len() > restarts * 4, "the clients sent all the time");
     assert!(sum(|told| told.broken) <= 4 * (restarts as u64).div_ceil(5), "an orderly end answers what is in hand");
+}
+
+#[test]
+fn a_mail_server_finds_the_milter_socket_through_every_restart() {
+    let mut unit = Unit::new();
+    let path = unit.folder.path().join("milter.sock");
+    let text = format!(
+        "policy = ['policies/baseline']\nhostname = 'gate.ours.example'\ndata-dir = 'data'\n[milter]\nlisten =          ['unix:{}']\n[next-hop]\naddress = '{}'\ntls = 'none'\n[metrics]\nlisten = '127.0.0.1:0'\n",
+        path.display(),
+        unit.hop.address()
+    );
+    fs::write(unit.config(), text).unwrap();
+    unit.start();
+    let stop = AtomicBool::new(false);
+    let (asked, answered) = thread::scope(|scope| {
+        let server = scope.spawn(|| {
+            let (mut asked, mut answered) = (0, 0);
+            while !stop.load(Ordering::Relaxed) {
+                asked += 1;
+                // Connecting must always work; an answer may fail to come where a connection was open as its process ended.
+                answered += u64::from(negotiated(&path).unwrap_or_else(|error| panic!("connecting failed: {error}")));
+            }
+            (asked, answered)
+        });
+        for _ in 0..3 {
+            thread::sleep(Duration::from_millis(200));
+            unit.stop();
+            // Its metrics socket has another port each time.
+            unit.systemd.forget(|name| name.starts_with("127"));
+            unit.start();
+        }
+        stop.store(true, Ordering::Relaxed);
+        server.join().unwrap()
+    });
+    println!("milter socket: restarts=3 asked={asked} answered={answered}");
+    assert!(asked - answered <= 3 && answered > 3, "asked={asked} answered={answered}");
+}
+
+/// Connects as a mail server does, and offers what it can (SMFIC_OPTNEG). False: no answer came.
+fn negotiated(path: &std::path::Path) -> std::io::Result<bool> {
+    let mut stream = UnixStream::connect(path)?;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    let offer =
+        [&13u32.to_be_bytes()[..], b"O", &6u32.to_be_bytes(), &0x1ffu32.to_be_bytes(), &0x1f_ffffu32.to_be_bytes()];
+    let mut answer = [0; 5];
+    Ok(stream.write_all(&offer.concat()).and_then(|()| stream.read_exact(&mut answer)).is_ok() && answer[4] == b'O')
 }
 
 #[derive(Default)]

@@ -194,6 +194,14 @@ impl Gateway {
         self.process().milter.expect("the milter door is open")
     }
 
+    /// Writes the ports that the kernel gave into the settings, for commands that look there.
+    pub fn write_ports(&self) {
+        let text = fs::read_to_string(self.config()).expect("the settings");
+        let health = self.process().health.expect("health is served");
+        let text = text.replace("[\"127.0.0.1:0\"]", &format!("[\"{}\"]", self.door()));
+        self.write("outgate.toml", &text.replace("\"127.0.0.1:0\"", &format!("\"{health}\"")));
+    }
+
     /// An HTTP request to its health port: status line and body.
     pub fn health(&self, path: &str) -> String {
         let address = self.process().health.expect("health is served");
@@ -273,8 +281,18 @@ impl Gateway {
 
     /// A command of the same binary on the same configuration.
     pub fn command(&self, arguments: &[&str]) -> Output {
+        self.command_in(arguments, &[])
+    }
+
+    /// As `command`, with more in its environment.
+    pub fn command_in(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
         let mut command = Command::new(binary());
-        command.args(arguments).arg("--config").arg(self.config()).stdin(Stdio::null());
+        command
+            .args(arguments)
+            .arg("--config")
+            .arg(self.config())
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null());
         command.output().expect("the binary starts")
     }
 

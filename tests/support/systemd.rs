@@ -85,6 +85,10 @@ impl Systemd {
         lock(&self.shared.kept).insert(name.into(), copy);
     }
 
+    pub fn forget(&self, which: impl Fn(&str) -> bool) {
+        lock(&self.shared.kept).retain(|name, _| !which(name));
+    }
+
     pub fn kept(&self) -> Vec<String> {
         lock(&self.shared.kept).keys().cloned().collect()
     }

@@ -7,11 +7,15 @@ use super::{
 use crate::{
     intake::{Budget, Corridor, Seals, passage::Passage},
     keys::Keys,
+    supervisor::Supervisor,
 };
 use std::{
     fs, io,
     net::SocketAddr,
-    os::unix::fs::{FileTypeExt, PermissionsExt},
+    os::{
+        fd::AsFd,
+        unix::fs::{FileTypeExt, PermissionsExt},
+    },
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -53,23 +57,39 @@ impl Bound {
     }
 }
 
-/// The file that a socket is known by.
-pub struct SocketFile(PathBuf);
+/// The file that a socket is known by. None: the socket outlives us in the hands of whoever started us, and so does its
+/// file.
+pub struct SocketFile(Option<PathBuf>);
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_file(&self.0) {
+        if let Some(Err(error)) = self.0.as_ref().map(fs::remove_file) {
             tracing::debug!(%error, "the socket's file was gone already");
         }
     }
 }
 
-/// Opens a listening socket. A file that a dead process left behind is replaced; one that is served is an error.
-pub async fn bind(listen: &Listen, mode: u32) -> io::Result<Bound> {
-    match listen {
-        Listen::Tcp(address) => Ok(Bound::Tcp(TcpListener::bind(address).await?)),
-        Listen::Unix(path) => bind_file(path, mode).await,
+/// Opens a listening socket, unless it was handed over. A file that a dead process left behind is replaced; one that is
+/// served is an error.
+pub async fn bind(listen: &Listen, mode: u32, supervisor: &Supervisor) -> io::Result<Bound> {
+    let path = match listen {
+        Listen::Tcp(address) => {
+            let listener = supervisor.tcp(*address, || std::net::TcpListener::bind(address))?;
+            return Ok(Bound::Tcp(TcpListener::from_std(listener)?));
+        }
+        Listen::Unix(path) => path,
+    };
+    if let Some(listener) = supervisor.unix(path)? {
+        return Ok(Bound::Unix(UnixListener::from_std(listener)?, SocketFile(None)));
     }
+    let bound = bind_file(path, mode).await?;
+    Ok(match bound {
+        Bound::Unix(listener, mut file) if supervisor.keep_unix(path, listener.as_fd()) => {
+            file.0 = None;
+            Bound::Unix(listener, file)
+        }
+        bound => bound,
+    })
 }
 
 async fn bind_file(path: &Path, mode: u32) -> io::Result<Bound> {
@@ -91,7 +111,7 @@ async fn bind_file(path: &Path, mode: u32) -> io::Result<Bound> {
         let _ = fs::remove_file(&new);
         return Err(error);
     }
-    Ok(Bound::Unix(listener, SocketFile(path.to_owned())))
+    Ok(Bound::Unix(listener, SocketFile(Some(path.to_owned()))))
 }
 
 impl<C: Corridor> Door<C> {

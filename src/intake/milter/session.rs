@@ -444,6 +444,7 @@ where
             tls,
             user,
             door: Which::Milter,
+            via: None,
         }
     }
 

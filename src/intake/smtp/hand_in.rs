@@ -1,12 +1,12 @@
 //! From a message that was read whole to the reply to its final dot.
 
-use super::{listen::Door, settings::Peer};
+use super::{attested, listen::Door, settings::Peer};
 use crate::{
     intake::{
         Answer, Corridor, Onward, Reservation, RetryKey,
         passage::{Arrived, Stopped, Upstream},
     },
-    mail::{Envelope, Origin, SubmissionId, wire::Reply},
+    mail::{Certainty, Envelope, Origin, SubmissionId, User, wire::Reply},
 };
 use std::sync::Arc;
 
@@ -17,6 +17,8 @@ pub(super) struct Complete<C: Corridor> {
     pub upstream: Upstream<C>,
     pub content: Vec<u8>,
     pub reservation: Reservation,
+    /// What the server in front calls it.
+    pub node_id: Option<String>,
 }
 
 /// The reply to the final dot, and the key to be confirmed once the client is known to have heard it.
@@ -27,9 +29,17 @@ pub(super) struct Answered {
 
 /// Walks the message and gives the reply.
 pub(super) async fn hand_in<C: Corridor>(door: &Arc<Door<C>>, peer: &Peer, complete: Complete<C>) -> Answered {
-    let Complete { origin, envelope, upstream, content, reservation } = complete;
+    let Complete { mut origin, envelope, upstream, mut content, reservation, node_id } = complete;
+    match attested(door, peer, &envelope, &mut content) {
+        Ok(user) => origin.user = origin.user.or(user),
+        Err(Foreign) => {
+            tracing::warn!(client = %origin.address, "refused a message that another customer of the cloud sent");
+            door.refused("tenant");
+            return Answered { reply: Reply::new(550, (5, 7, 1), "This sender may not send through here"), key: None };
+        }
+    }
     let answer_within = peer.answer_within;
-    let arrived = Arrived { origin, envelope, content, answer_within, peer: peer.id(), node_id: None };
+    let arrived = Arrived { origin, envelope, content, answer_within, peer: peer.id(), node_id };
     let submission = match door.passage.read(arrived).await {
         Ok(submission) => submission,
         Err(stopped) => return stopped_at(door, stopped),
@@ -44,6 +54,29 @@ pub(super) async fn hand_in<C: Corridor>(door: &Arc<Door<C>>, peer: &Peer, compl
         }
         Err(stopped) => stopped_at(door, stopped),
     }
+}
+
+/// The message is not our tenant's.
+struct Foreign;
+
+/// Whom the peer's own header fields name as the sender. A tenant's own rule against other people's senders is the cloud's:
+/// once the message is known to be ours, so is its envelope sender.
+fn attested<C: Corridor>(
+    door: &Door<C>,
+    peer: &Peer,
+    envelope: &Envelope,
+    content: &mut Vec<u8>,
+) -> Result<Option<User>, Foreign> {
+    let attested = |name: String| User { name: name.into(), certainty: Certainty::Attested };
+    let mut user = peer.login_in_received.then(|| attested::login(content)).flatten().map(attested);
+    if let Some(tenant) = &peer.tenant {
+        if let Some(secret) = attested::is_of(tenant, content).map_err(|()| Foreign)? {
+            content.drain(secret);
+        }
+        let sender = envelope.sender.address.as_ref().filter(|sender| door.owns(sender));
+        user = user.or(sender.map(|sender| attested(sender.folded())));
+    }
+    Ok(user)
 }
 
 fn stopped_at<C: Corridor>(door: &Door<C>, stopped: Stopped) -> Answered {

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     intake::{Budget, Corridor, Network, Seals, passage::Passage},
     keys::Keys,
-    mail::wire::Reply,
+    mail::{Address, wire::Reply},
 };
 use arc_swap::ArcSwap;
 use std::{
@@ -116,6 +116,11 @@ impl<C: Corridor> Door<C> {
         let settings = Settings { listen, listen_tls, hostname, ..settings };
         self.active.store(Arc::new(Active::new(settings)?));
         Ok(())
+    }
+
+    /// Whether an address is in one of our own domains.
+    pub(super) fn owns(&self, address: &Address) -> bool {
+        self.active.load().settings.own_domains.iter().any(|domain| address.is_within(domain))
     }
 
     /// The memory of the messages on their way through.

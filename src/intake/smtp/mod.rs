@@ -7,10 +7,12 @@
 //! `listen` accepts and hands each connection to a `session`, which obeys commands (`stage`: which may come when;
 //! `client`: who it is; `offer`: what EHLO promises; `tls`), `receive`s the message and `hand_in`s it.
 
+mod attested;
 mod auth;
 mod client;
 mod connection;
 mod hand_in;
+mod identity;
 mod listen;
 mod logins;
 mod offer;
@@ -22,5 +24,5 @@ mod stage;
 mod tls;
 
 pub use listen::{Door, bind};
-pub use settings::{Auth, Limits, Peer, RelayRisk, Senders, Settings, is_too_wide};
+pub use settings::{Auth, Limits, Peer, RelayRisk, Senders, Settings, Tenant, is_too_wide};
 pub use tls::{ServerTls, TlsError, TlsSettings};

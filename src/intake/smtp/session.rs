@@ -4,9 +4,10 @@
 //! next hop together; the replies of a group go out in one write.
 
 use super::{
-    client::Client,
+    client::{Client, Forwarded},
     connection::{Connection, Heard},
     hand_in::{Answered, Complete, hand_in, passed_on, try_later},
+    identity::{XCLIENT, XFORWARD},
     listen::{Active, Door, stopped},
     offer::Offer,
     receive::{Received, first_room, receive},
@@ -16,7 +17,7 @@ use super::{
 use crate::{
     intake::{Corridor, NextHop, Reservation, RetryKey, Transaction, passage::caught, unfit::Unfit},
     mail::{
-        Door as Which, Envelope, ForwardPath, Origin, ReversePath,
+        Door as Which, Envelope, ForwardPath, Origin, ReversePath, Via,
         wire::{Command, CommandError, Reply, Verb},
     },
 };
@@ -46,6 +47,8 @@ pub(super) struct Session<C: Corridor> {
     refused: bool,
     errors: u32,
     idle_commands: u32,
+    /// Whose message comes next, by a peer's word.
+    pub(super) forwarded: Option<Forwarded>,
     /// RCPT commands since the last message.
     offered: usize,
     messages: u32,
@@ -144,6 +147,7 @@ impl<C: Corridor> Session<C> {
             refused: false,
             errors: 0,
             idle_commands: 0,
+            forwarded: None,
             offered: 0,
             messages: 0,
         }
@@ -274,6 +278,8 @@ impl<C: Corridor> Session<C> {
             Command::Help => self.idle(Reply::new(214, (2, 0, 0), "See RFC 5321")),
             Command::StartTls => self.start_tls().await,
             // On the heap: logins are rare, and idle sessions must be small.
+            Command::XClient(attributes) => self.xclient(attributes).await,
+            Command::XForward(attributes) => self.xforward(attributes).await,
             Command::Auth(mechanism, initial) => Box::pin(self.auth(mechanism, initial)).await,
             Command::Quit => {
                 self.connection.reply(&Reply::new(221, (2, 0, 0), "Goodbye"));
@@ -304,6 +310,12 @@ impl<C: Corridor> Session<C> {
             Some(_) if self.active.settings.auth != Auth::None => also.push("AUTH PLAIN LOGIN"),
             _ => {}
         }
+        if self.client.may_hand_over(&self.active.settings) {
+            also.push(XCLIENT);
+        }
+        if self.client.may_forward(&self.active.settings) {
+            also.push(XFORWARD);
+        }
         self.offer.write_to(&self.active.settings.hostname, &also, self.connection.output());
         Ok(())
     }
@@ -320,34 +332,17 @@ impl<C: Corridor> Session<C> {
         if !self.connection.waiting().is_empty() {
             return Err(End::early());
         }
-        self.open = None;
-        self.refused = false;
+        self.begin_anew();
         self.name = Some((name, extended));
         self.count_idle()
     }
 
-    /// RFC 3207. What the client says behind its STARTTLS, before our answer, came in clear from whoever was in between:
-    /// it is never obeyed.
-    async fn start_tls(&mut self) -> Result<(), End> {
-        if self.client.tls.is_some() {
-            return self.fault(Reply::new(503, (5, 5, 1), "TLS is active already")).await;
-        }
-        if self.active.tls.is_none() {
-            return self.fault(Reply::new(502, (5, 5, 1), "Command not implemented")).await;
-        }
-        if self.connection.has_more() {
-            return Err(End::early());
-        }
-        // All that was learned in clear is forgotten (RFC 3207 4.2).
+    /// As before EHLO.
+    pub(super) fn begin_anew(&mut self) {
         self.open = None;
         self.name = None;
         self.refused = false;
-        self.connection.reply(&Reply::new(220, (2, 0, 0), "Ready to start TLS"));
-        self.connection.flush().await.map_err(|_| End::Gone)?;
-        let secured = self.door.secure(&self.active, &mut self.connection, self.client.address).await;
-        self.client.tls = Some(secured.ok_or(End::Gone)?);
-        self.client.look_up(&self.active.settings);
-        self.count_idle()
+        self.forwarded = None;
     }
 
     async fn mail(&mut self, sender: ReversePath) -> Result<(), End> {
@@ -472,7 +467,8 @@ impl<C: Corridor> Session<C> {
                     metrics::counter!("outgate_smtp_normalised_total").increment(1);
                 }
                 let envelope = Envelope { sender, recipients: accepted };
-                let complete = Complete { origin: self.origin(), envelope, upstream, content, reservation };
+                let node_id = self.forwarded.as_ref().and_then(|forwarded| forwarded.ident.clone());
+                let complete = Complete { origin: self.origin(), envelope, upstream, content, reservation, node_id };
                 let door = Arc::clone(&self.door);
                 // On the heap: its state is large, and idle sessions must be small.
                 Box::pin(async move { hand_in(&door, &peer, complete).await }).await
@@ -501,6 +497,8 @@ impl<C: Corridor> Session<C> {
     async fn answer(&mut self, reply: Reply, key: Option<RetryKey>) -> Result<(), End> {
         let pipelined = self.connection.has_more();
         self.unheard = Some(Unheard { corridor: Arc::clone(&self.door.passage.corridor), key, pipelined });
+        // It was said of that message alone.
+        self.forwarded = None;
         self.messages += 1;
         self.idle_commands = 0;
         self.offered = 0;
@@ -516,8 +514,13 @@ impl<C: Corridor> Session<C> {
 
     fn origin(&self) -> Origin {
         let (helo, esmtp) = self.name.clone().unwrap_or_default();
-        let tls = self.client.tls.as_ref().map(|tls| tls.label.clone());
-        Origin { address: self.client.address, helo, esmtp, tls, user: self.client.user.clone(), door: Which::Smtp }
+        let Client { address, tls, user, .. } = &self.client;
+        let (tls, user) = (tls.as_ref().map(|tls| tls.label.clone()), user.clone());
+        let origin = Origin { address: *address, helo, esmtp, tls, user, door: Which::Smtp, via: None };
+        let Some(Forwarded { address, helo, .. }) = &self.forwarded else { return origin };
+        let via = Some(Via { address: origin.address, helo: origin.helo.clone() });
+        let helo = helo.clone().unwrap_or_else(|| "unknown".into());
+        Origin { address: address.unwrap_or(origin.address), helo, via, ..origin }
     }
 
     /// Refuses what is well-formed.
@@ -544,12 +547,12 @@ impl<C: Corridor> Session<C> {
     }
 
     /// Answers a command that leads to nothing.
-    fn idle(&mut self, reply: Reply) -> Result<(), End> {
+    pub(super) fn idle(&mut self, reply: Reply) -> Result<(), End> {
         self.connection.reply(&reply);
         self.count_idle()
     }
 
-    fn count_idle(&mut self) -> Result<(), End> {
+    pub(super) fn count_idle(&mut self) -> Result<(), End> {
         self.idle_commands += 1;
         if self.idle_commands > self.limits().idle_commands {
             return Err(End::hang_up(421, (4, 7, 0), "Too many commands without a message", "idle-commands"));

@@ -4,6 +4,7 @@ use super::tls::{Certified, TlsSettings};
 use crate::{
     intake::{Network, Pace},
     mail::wire::LineEndings,
+    sensitive::Sensitive,
 };
 use std::{
     net::{IpAddr, SocketAddr},
@@ -52,6 +53,23 @@ pub struct Peer {
     pub senders: Senders,
     /// Whether bare line ends are refused or made CR LF.
     pub line_endings: LineEndings,
+    /// It may speak as its clients (XCLIENT).
+    pub xclient: bool,
+    /// The user in its own Received, the first field of a message, is believed.
+    pub login_in_received: bool,
+    /// Only messages of this tenant are taken.
+    pub tenant: Option<Tenant>,
+}
+
+/// How a message shows whose it is among the customers of a shared cloud.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tenant {
+    /// Microsoft 365: the tenant's number, which Exchange Online writes.
+    Id(String),
+    /// Microsoft 365: the tenant's first domain, which Exchange Online writes.
+    Domain(String),
+    /// A field with a secret, which a routing rule of the customer's own writes. It goes no further than here.
+    Header { name: String, value: Sensitive<String> },
 }
 
 /// Whose mail a peer may hand in.
@@ -74,6 +92,9 @@ impl Peer {
             answer_within: Self::ANSWER_WITHIN,
             senders: Senders::default(),
             line_endings: LineEndings::default(),
+            xclient: false,
+            login_in_received: false,
+            tenant: None,
         }
     }
 

@@ -34,6 +34,8 @@ pub(super) fn out_of_turn(stage: Stage, verb: Verb) -> Option<Reply> {
         (Verb::Ehlo | Verb::Helo | Verb::Rset | Verb::Noop | Verb::Quit, _) => None,
         (Verb::Vrfy | Verb::Help | Verb::StartTls, _) => None,
         (Verb::Auth, Unnamed | Named) => None,
+        (Verb::XClient | Verb::XForward, Unnamed | Named) => None,
+        (Verb::XClient | Verb::XForward, Sender | Recipients) => bad_sequence("A transaction is open"),
         // RFC 4954 4: not within a transaction.
         (Verb::Auth, Sender | Recipients) => bad_sequence("A transaction is open: finish it or send RSET"),
     }

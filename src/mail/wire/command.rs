@@ -23,6 +23,17 @@ pub enum Command {
     StartTls,
     /// With the first answer, if it came along (RFC 4954 4).
     Auth(Mechanism, Option<Sensitive<String>>),
+    XClient(Vec<Attribute>),
+    XForward(Vec<Attribute>),
+}
+
+/// What a server says of its client, as XCLIENT and XFORWARD have it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attribute {
+    /// In capitals.
+    pub name: String,
+    /// None: it does not know.
+    pub value: Option<Sensitive<String>>,
 }
 
 /// How a client logs in.
@@ -48,6 +59,8 @@ pub enum Verb {
     Help,
     StartTls,
     Auth,
+    XClient,
+    XForward,
 }
 
 /// Why a line is not a command of ours. The client's fault in every case.
@@ -118,6 +131,8 @@ impl Command {
             () if is("HELP") => Ok(Command::Help),
             () if is("STARTTLS") => alone(Command::StartTls),
             () if is("AUTH") => auth(rest),
+            () if is("XCLIENT") => attributes(rest).map(Command::XClient),
+            () if is("XFORWARD") => attributes(rest).map(Command::XForward),
             () if NOT_OFFERED.iter().any(|name| is(name)) => Err(CommandError::NotOffered),
             () if HTTP.iter().any(|name| is(name)) => Err(CommandError::CrossProtocol),
             () => Err(CommandError::Unknown),
@@ -138,6 +153,8 @@ impl Command {
             Self::Help => Verb::Help,
             Self::StartTls => Verb::StartTls,
             Self::Auth(..) => Verb::Auth,
+            Self::XClient(_) => Verb::XClient,
+            Self::XForward(_) => Verb::XForward,
         }
     }
 }
@@ -170,6 +187,39 @@ fn auth(rest: &[u8]) -> Result<Command, CommandError> {
     };
     let initial = words.next().map(|word| Sensitive::new(word.to_owned()));
     if words.next().is_some() { Err(CommandError::Parameter) } else { Ok(Command::Auth(mechanism, initial)) }
+}
+
+/// `NAME=value` each, the value in xtext (RFC 3461 4), none of them twice.
+fn attributes(rest: &[u8]) -> Result<Vec<Attribute>, CommandError> {
+    let text = std::str::from_utf8(rest).map_err(|_| CommandError::Parameter)?;
+    let mut found: Vec<Attribute> = Vec::new();
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
+        let (name, value) = word.split_once('=').ok_or(CommandError::Parameter)?;
+        let unknown = ["[UNAVAILABLE]", "[TEMPUNAVAIL]"].iter().any(|unknown| value.eq_ignore_ascii_case(unknown));
+        let value = if unknown { None } else { Some(from_xtext(value).ok_or(CommandError::Parameter)?.into()) };
+        let name = name.to_ascii_uppercase();
+        if found.iter().any(|earlier| earlier.name == name) {
+            return Err(CommandError::Parameter);
+        }
+        found.push(Attribute { name, value });
+    }
+    Ok(found)
+}
+
+/// None also where it holds a control character: it would end a line elsewhere.
+fn from_xtext(text: &str) -> Option<String> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte != b'+' {
+            out.push(byte);
+            continue;
+        }
+        let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
+        let (high, low) = (digit(bytes.next())?, digit(bytes.next())?);
+        out.push(u8::try_from(16 * high + low).ok()?);
+    }
+    String::from_utf8(out).ok().filter(|text| !text.contains(char::is_control))
 }
 
 fn mail(rest: &[u8]) -> Result<ReversePath, CommandError> {
@@ -299,6 +349,13 @@ mod tests {
             ("STARTTLS", Command::StartTls),
             ("auth plain", Command::Auth(Mechanism::Plain, None)),
             ("AUTH LOGIN YW5u", Command::Auth(Mechanism::Login, Some("YW5u".to_string().into()))),
+            ("xclient addr=192.0.2.1 LOGIN=a+40b Name=[unavailable]", {
+                let known =
+                    |name: &str, value: &str| Attribute { name: name.into(), value: Some(value.to_string().into()) };
+                let name = Attribute { name: "NAME".into(), value: None };
+                Command::XClient(vec![known("ADDR", "192.0.2.1"), known("LOGIN", "a@b"), name])
+            }),
+            ("XFORWARD", Command::XForward(vec![])),
             ("AUTH CRAM-MD5", Command::Auth(Mechanism::Other, None)),
         ] {
             assert_eq!(Command::parse(line.as_bytes()), Ok(command), "{line}");
@@ -314,6 +371,10 @@ mod tests {
             ("BLAH", Unknown, 500),
             ("MAILFROM:<a@b.example>", Unknown, 500),
             ("AUTH", Parameter, 501),
+            ("XCLIENT ADDR", Parameter, 501),
+            ("XCLIENT ADDR=a addr=b", Parameter, 501),
+            ("XCLIENT LOGIN=a+0Db", Parameter, 501),
+            ("XCLIENT LOGIN=a+4", Parameter, 501),
             ("AUTH PLAIN a b", Parameter, 501),
             ("ETRN x", NotOffered, 502),
             ("BDAT 5 LAST", NotOffered, 502),

@@ -12,7 +12,7 @@ mod reply;
 mod reply_parser;
 mod stuff;
 
-pub use command::{Command, CommandError, Mechanism, Verb};
+pub use command::{Attribute, Command, CommandError, Mechanism, Verb};
 pub use data::{Blemishes, DataDecoder, Decoded, LineEndings};
 pub use line::{LineSplitter, Split};
 pub use reply::{EnhancedCode, Reply};
