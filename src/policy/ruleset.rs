@@ -190,7 +190,12 @@ impl Ruleset {
     /// A set of one rule with its own figures, in the world of the rules' tests.
     pub(super) fn alone(rule: &Rule, group: Group, may_send_as: MaySendAs) -> Self {
         let notices = rule.action.appended_notice().map(|name| {
-            Arc::new(Notice { name: name.into(), plain: "A notice.\n".into(), html: "<p>A notice.</p>".into() })
+            Arc::new(Notice {
+                name: name.into(),
+                plain: "A notice.\n".into(),
+                html: "<p>A notice.</p>".into(),
+                ..Notice::default()
+            })
         });
         Self {
             active: vec![ActiveRule {
@@ -319,7 +324,7 @@ fn notice(name: &str, text: &NoticeText) -> Notice {
             html
         })
     });
-    Notice { name: name.into(), plain, html }
+    Notice { name: name.into(), plain, html, ..Notice::default() }
 }
 
 fn escaped(text: &str) -> String {
