@@ -361,4 +361,6 @@ fn line_break(message: &Message) -> &'static [u8] {
 }
 
 #[cfg(test)]
+mod place_tests;
+#[cfg(test)]
 mod tests;
