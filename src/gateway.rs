@@ -98,7 +98,7 @@ impl Corridor for Gateway {
         } else {
             Facts::unknown_past(OffsetDateTime::now_utc())
         };
-        let facts = Facts { earlier, ..facts };
+        let facts = Facts { earlier, directory: loaded.settings.directory.clone(), ..facts };
         let verdict = policy::judge(&submission, &scan, &facts, &loaded.ruleset);
         let making = self.scanners.make(&submission, &verdict, onward.changes(), &self.memory);
         // The room of what was made is kept until the message has left.

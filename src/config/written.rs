@@ -1,7 +1,7 @@
 //! The settings as written: what stands in `outgate.toml`, key by key, each with its place. Nothing is filled in here,
 //! and whether the values go together is for `check` to say.
 
-use super::{dkim, milter, next_hop, smtp};
+use super::{directory, dkim, milter, next_hop, smtp};
 use crate::{
     diagnostic::{self, Diagnostic, Diagnostics, Located, Source, Table},
     mail::Address,
@@ -35,6 +35,7 @@ pub(super) struct Written {
     pub reviewers: Option<Vec<Role>>,
     pub may_send_as: Vec<SharedMailbox>,
     pub dkim: Vec<dkim::Written>,
+    pub directory: Option<directory::Written>,
     pub metrics_listen: Option<Located<SocketAddr>>,
     pub archive: Option<Archive>,
     pub store: Store,
@@ -75,6 +76,7 @@ pub(super) fn read(source: &Source, diagnostics: &mut Diagnostics) -> Option<Wri
             reviewers: section(table, "reviewers", reviewers),
             may_send_as: section(table, "may-send-as", may_send_as).unwrap_or_default(),
             dkim: dkim::read(table),
+            directory: section(table, "directory", directory::read),
             metrics_listen: section(table, "metrics", |metrics| metrics.parsed("listen", LISTEN, socket)).flatten(),
             archive: section(table, "archive", |archive| Archive { keep: archive.duration("keep") }),
             store: section(table, "store", store).unwrap_or_default(),

@@ -16,6 +16,8 @@ use tokio::{sync::watch, time::Instant};
 
 const EVERY: Duration = Duration::from_secs(60);
 
+const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Cases or senders looked at in one round; the rest waits for the next.
 const A_ROUND: usize = 1_000;
 
@@ -44,11 +46,14 @@ pub(super) struct Housekeeping {
     clock: Clock,
     /// Expired cases that wait on, because nobody may or can be told that they came back. Said once in a run.
     staying: HashSet<SubmissionId>,
+    /// When it was last said that the directory is stale.
+    stale_said: Option<Instant>,
 }
 
 impl Housekeeping {
     pub(super) async fn round(&mut self, gateway: &Gateway, now: OffsetDateTime) -> Result<(), StoreDown> {
         metrics::gauge!("outgate_ready").set(if gateway.store.is_healthy() { 1.0 } else { 0.0 });
+        self.look_at_directory(gateway, now);
         let believed = self.clock.is_believed(now, Instant::now());
         let expired = if believed { self.expire(gateway, now).await } else { Ok(()) };
         let joined = join(gateway, now).await;
@@ -57,6 +62,19 @@ impl Housekeeping {
         metrics::gauge!("outgate_holds").set(waiting.cases as f64);
         metrics::gauge!("outgate_outbox_items").set(waiting.outbox_items as f64);
         expired.and(joined).and(alerted)
+    }
+
+    /// A stale directory is used on, and said once a day.
+    fn look_at_directory(&mut self, gateway: &Gateway, now: OffsetDateTime) {
+        let loaded = gateway.loaded.load();
+        let directory = &loaded.settings.directory;
+        let Some(written) = directory.written() else { return };
+        metrics::gauge!("outgate_directory_age_seconds").set((now - written.at).as_seconds_f64());
+        let said = self.stale_said.is_some_and(|said| said.elapsed() < A_DAY);
+        if directory.is_stale(now) && !said {
+            self.stale_said = Some(Instant::now());
+            tracing::warn!("The directory is older than it may get: write its file anew and reload");
+        }
     }
 
     /// What nobody decided in time goes back to its sender, with a notice.

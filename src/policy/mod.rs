@@ -7,6 +7,7 @@ mod authorship;
 pub mod clause;
 mod condition;
 pub mod coverage;
+pub mod directory;
 mod example;
 pub mod explain;
 mod figures;
@@ -24,6 +25,7 @@ pub use authorship::{MaySendAs, Who};
 pub use clause::{Group, NoticeText, Policy};
 pub use condition::Condition;
 pub use coverage::{Connected, Coverage, Covered, coverage};
+pub use directory::{Directory, Person};
 pub use explain::explain;
 pub use judge::{is_incoming, judge};
 pub use planned::PlannedEdit;
@@ -193,6 +195,7 @@ pub struct Facts {
     pub thread_shares: Tell,
     /// Whom earlier transactions brought the same message to.
     pub earlier: Earlier,
+    pub directory: Arc<Directory>,
 }
 
 /// Recipients of earlier transactions of the same message who are none of this one: their counts go on.
@@ -245,7 +248,7 @@ impl FactQuery {
 impl Facts {
     /// For judging where there is no store: nothing is known of the past.
     pub fn unknown_past(now: OffsetDateTime) -> Self {
-        Self { now, thread_shares: Tell::No, earlier: Earlier::default() }
+        Self { now, thread_shares: Tell::No, earlier: Earlier::default(), directory: Arc::default() }
     }
 }
 

@@ -91,7 +91,7 @@ fn prove_one(rule: &Rule, example: &Example, alone: &Ruleset, detecting: Detecti
     scan.unread.extend(example.unread.map(|reason| Unread { part: PartId::new("1"), reason }));
     let thread_shares = if example.thread_shares { Tell::Yes } else { Tell::No };
     let earlier = example.earlier(rule.recipient_limit().unwrap_or(0));
-    let facts = Facts { now: submission.received_at, thread_shares, earlier };
+    let facts = Facts { thread_shares, earlier, ..Facts::unknown_past(submission.received_at) };
     let verdict = judge(&submission, &scan, &facts, alone);
     let matched = match verdict.cannot_tell {
         Some(why) => Tell::CannotTell(why),

@@ -6,7 +6,7 @@ use crate::{
     audit::chain::hex,
     intake::StoreDown,
     mail::{Address, SubmissionId},
-    policy::{Earlier, FactQuery, FactSource, Facts, Tell},
+    policy::{FactQuery, FactSource, Facts, Tell},
 };
 use std::{collections::HashSet, fmt};
 use time::OffsetDateTime;
@@ -82,7 +82,7 @@ impl FactSource for Store {
             Ok(false) => Tell::No,
             Err(down) => down.into(),
         };
-        Facts { now: OffsetDateTime::now_utc(), thread_shares, earlier: Earlier::default() }
+        Facts { thread_shares, ..Facts::unknown_past(OffsetDateTime::now_utc()) }
     }
 }
 

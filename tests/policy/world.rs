@@ -7,7 +7,7 @@ use outgate::{
     mail::{
         Address, Certainty, Door, Envelope, ForwardPath, Message, Origin, PartId, ReversePath, SubmissionId, User, Zone,
     },
-    policy::{Earlier, Facts, MaySendAs, Mode, PolicyInput, Ruleset, RulesetInputs, Tell},
+    policy::{Facts, MaySendAs, Mode, PolicyInput, Ruleset, RulesetInputs, Tell},
     sensitive::Sensitive,
 };
 use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc, time::Duration};
@@ -88,7 +88,7 @@ pub fn with_user(mut submission: Submission, certainty: Certainty) -> Submission
 }
 
 pub fn facts(thread_shares: Tell) -> Facts {
-    Facts { now: OffsetDateTime::UNIX_EPOCH, thread_shares, earlier: Earlier::default() }
+    Facts { thread_shares, ..Facts::unknown_past(OffsetDateTime::UNIX_EPOCH) }
 }
 
 pub fn found(detector: &str, value: u64, zone: Zone) -> Finding {
