@@ -148,7 +148,9 @@ fn message(node: &Node) -> Vec<u8> {
 }
 
 fn notice(plain: &str) -> Edit {
-    Edit::AppendNotice { notice: Arc::new(Notice { name: "n".into(), plain: plain.into(), html: String::new() }) }
+    Edit::AppendNotice {
+        notice: Arc::new(Notice { name: "n".into(), plain: plain.into(), html: String::new(), ..Notice::default() }),
+    }
 }
 
 fn span(part: &Part) -> std::ops::Range<usize> {

@@ -34,6 +34,8 @@ mod doctor;
 mod erased_is_gone;
 #[path = "stories/files_exhausted.rs"]
 mod files_exhausted;
+#[path = "stories/five_messages_in_a_thread.rs"]
+mod five_messages_in_a_thread;
 #[path = "stories/generated_is_identical.rs"]
 mod generated_is_identical;
 #[path = "stories/greylisted.rs"]

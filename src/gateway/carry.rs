@@ -11,8 +11,8 @@ use crate::{
     },
     intake::{Answer, Onward, RetryBook, RetryKey, SplitKey, Submission},
     mail::{
-        Address, Door, Message, SubmissionId,
-        edit::{Applied, Edited},
+        Address, Door, SubmissionId,
+        edit::{Applied, Edited, NoticeDigest},
         wire::Reply,
     },
     policy::{Disposition, FactQuery, Mode, Verdict, planned::Made},
@@ -31,6 +31,8 @@ struct Leaving {
     /// Our trace and signatures.
     top: Arc<[u8]>,
     applied: Option<Applied>,
+    /// Notices that its thread need not have again.
+    noticed: Vec<NoticeDigest>,
 }
 
 /// What mail counts as that was neither judged nor changed.
@@ -90,7 +92,8 @@ impl Gateway {
             Onward::Hop(_) => submission.trace.clone(),
             Onward::Server(_) => Arc::from([]),
         };
-        self.send(submission, onward, Leaving { top, applied: None }, (events, PASSED), answer_by).await
+        self.send(submission, onward, Leaving { top, applied: None, noticed: Vec::new() }, (events, PASSED), answer_by)
+            .await
     }
 
     /// Relays, edited or as it came.
@@ -112,6 +115,8 @@ impl Gateway {
             }
         }
         let loaded = self.loaded.load_full();
+        let planned = verdict.consignments.iter().flat_map(|consignment| &consignment.edits);
+        let noticed = if made.notices_stand { loaded.ruleset.once_per_thread(planned) } else { Vec::new() };
         let applied = made.applied;
         let edited = applied.as_ref().map(|applied| applied.edited.clone());
         let Ok((edited, fields)) = self.scanners.sign(&loaded.settings.dkim, &submission, edited).await else {
@@ -119,7 +124,7 @@ impl Gateway {
         };
         let applied = applied.zip(edited).map(|(applied, edited)| Applied { edited, ..applied });
         let top = [&submission.trace[..], &fields].concat().into();
-        self.send(submission, onward, Leaving { top, applied }, (events, "relay"), answer_by).await
+        self.send(submission, onward, Leaving { top, applied, noticed }, (events, "relay"), answer_by).await
     }
 
     /// The message on its way, with its edits if there are any.
@@ -131,25 +136,30 @@ impl Gateway {
         (events, counted): (Vec<Event>, &'static str),
         answer_by: Instant,
     ) -> Answer {
-        let Leaving { top, applied } = leaving;
+        let Leaving { top, applied, noticed } = leaving;
         let kinds = |applied: &Applied| applied.changes.iter().map(|change| change.kind.to_string()).collect();
         let edits: Vec<String> = applied.as_ref().map_or(Vec::new(), kinds);
         // Who sees whom is remembered of a message that left with its recipients as they stand.
-        let thread = (!edits.iter().any(|edit| edit == "hide-recipients")).then(|| thread_of(&submission.message));
+        let seen = FactQuery { notices: noticed, ..FactQuery::of(&submission.message) };
+        let shows = !edits.iter().any(|edit| edit == "hide-recipients");
         let (id, key, split) = (submission.id, submission.retry_key, submission.split_key);
-        let handed = HandedOn { id, key, split, door: submission.origin.door, counted, events, edits, thread };
+        let handed = HandedOn { id, key, split, door: submission.origin.door, counted, events, edits, seen, shows };
         match onward {
             Onward::Hop(upstream) => {
                 let edited = applied.map(|applied| applied.edited);
                 self.hand_on(submission, upstream, (top, edited), handed, answer_by).await
             }
-            Onward::Server(_) => self.pass_on(submission, Leaving { top, applied }, handed).await,
+            Onward::Server(_) => self.pass_on(submission, (top, applied), handed).await,
         }
     }
 
     /// The record, then the server in front carries it on. It has not sent anything yet: without a record it tries again.
-    async fn pass_on(&self, submission: Submission, leaving: Leaving, handed: HandedOn) -> Answer {
-        let Leaving { top, applied } = leaving;
+    async fn pass_on(
+        &self,
+        submission: Submission,
+        (top, applied): (Arc<[u8]>, Option<Applied>),
+        handed: HandedOn,
+    ) -> Answer {
         match self.store.commit(handed.unanswered()).await {
             Ok(()) => Answer::PassOn { top, applied },
             Err(_) => self.try_later(&submission, "the store does not answer"),
@@ -319,7 +329,9 @@ struct HandedOn {
     counted: &'static str,
     events: Vec<Event>,
     edits: Vec<String>,
-    thread: Option<(String, FactQuery)>,
+    seen: FactQuery,
+    /// It left with its recipients as they stand, so that they see each other.
+    shows: bool,
 }
 
 impl HandedOn {
@@ -330,7 +342,7 @@ impl HandedOn {
         if !reply.is_positive() {
             return entry;
         }
-        with_thread(entry.with_retry(self.key, reply.clone()), self.thread)
+        remembered(entry.with_retry(self.key, reply.clone()), self.seen, self.shows)
     }
 
     /// For a message that the server in front carries on: nobody tells us what becomes of it, so there is no answer that a
@@ -338,7 +350,7 @@ impl HandedOn {
     fn unanswered(self) -> Entry {
         count(self.counted, self.door);
         let entry = written(self.id, self.events, What::PassedOn { edits: self.edits }).with_split(self.split);
-        with_thread(entry, self.thread)
+        remembered(entry, self.seen, self.shows)
     }
 }
 
@@ -347,16 +359,10 @@ fn written(id: SubmissionId, mut events: Vec<Event>, what: What) -> Entry {
     Entry::new(events)
 }
 
-fn with_thread(entry: Entry, thread: Option<(String, FactQuery)>) -> Entry {
-    match thread {
-        Some((message_id, seen)) => entry.with_thread(&message_id, &seen.references, &seen.visible),
-        None => entry,
-    }
-}
-
-/// The message's own id, its thread and those who see each other in it.
-fn thread_of(message: &Message) -> (String, FactQuery) {
-    (message.header("Message-ID").unwrap_or_default(), FactQuery::of(message))
+/// Who sees whom in the thread from now on, and which notices were sent in it.
+fn remembered(entry: Entry, seen: FactQuery, shows: bool) -> Entry {
+    let entry = if shows { entry.with_thread(&seen.message_id, &seen.references, &seen.visible) } else { entry };
+    if seen.notices.is_empty() { entry } else { entry.with_notices(seen) }
 }
 
 /// A verdict that an auditor will ask about: a rule found something.

@@ -1,7 +1,10 @@
 //! What a rule does: `[then.ACTION]`, exactly one.
 
 use super::{Category, Disposition, Fallback, clause::CATEGORIES, when::field_name};
-use crate::diagnostic::{Diagnostic, Located, Table};
+use crate::{
+    diagnostic::{Diagnostic, Located, Table},
+    mail::edit::Placement,
+};
 use std::time::Duration;
 
 /// One action with all that its table says.
@@ -30,6 +33,8 @@ pub enum Action {
     /// The named notice at the end of the author's text.
     AppendNotice {
         notice: String,
+        replies: Replies,
+        at: Placement,
         fallback: Fallback,
     },
     SetHeader {
@@ -42,6 +47,23 @@ pub enum Action {
         fallback: Fallback,
     },
 }
+
+/// Which messages of a thread get a notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replies {
+    /// Each of ours.
+    Always,
+    /// The first of ours that has it; later ones do without.
+    OncePerThread,
+    /// Only those that answer nothing. A forwarded message is new to its readers.
+    Never,
+}
+
+const REPLIES: [(&str, Replies); 3] =
+    [("always", Replies::Always), ("once-per-thread", Replies::OncePerThread), ("never", Replies::Never)];
+
+const PLACEMENTS: [(&str, Placement); 2] =
+    [("end-of-own-text", Placement::EndOfOwnText), ("end-of-message", Placement::EndOfMessage)];
 
 const ACTIONS: [&str; 7] =
     ["append-notice", "hide-recipients", "hold", "hold-for-approval", "return-to-sender", "set-header", "tag-subject"];
@@ -107,6 +129,13 @@ impl Action {
     pub fn appended_notice(&self) -> Option<&str> {
         match self {
             Action::AppendNotice { notice, .. } => Some(notice),
+            _ => None,
+        }
+    }
+
+    pub fn replies(&self) -> Option<Replies> {
+        match self {
+            Action::AppendNotice { replies, .. } => Some(*replies),
             _ => None,
         }
     }
@@ -187,13 +216,9 @@ fn read(action: &str, name: Located<String>, table: &Table<'_>) -> Option<Action
         }
         "append-notice" => {
             let notice = table.required_text("notice");
-            if let Some(replies) = table.choice("replies", &[("always", 0), ("once-per-thread", 1), ("never", 2)])
-                && replies.value != 0
-            {
-                let message = "only `replies = \"always\"` is there yet";
-                table.mistake(Diagnostic::new(table.source(), replies.at, message).with_allowed("allowed: always"));
-            }
-            Some(Action::AppendNotice { fallback: fallback(Fallback::Relay), notice: notice?.value })
+            let replies = table.choice("replies", &REPLIES).map_or(Replies::Always, |replies| replies.value);
+            let at = table.choice("at", &PLACEMENTS).map_or(Placement::default(), |at| at.value);
+            Some(Action::AppendNotice { replies, at, fallback: fallback(Fallback::Relay), notice: notice?.value })
         }
         "set-header" => {
             let name = table.required("name").and_then(|name| name.parsed("a field name such as X-Policy", free_field));

@@ -1,8 +1,8 @@
 //! Judging: all rules are evaluated, the most severe disposition wins, all edits apply to the copy that leaves.
 
 use super::{
-    Almost, Category, Consignment, Disposition, Facts, Ground, Mode, PlannedEdit, Route, Verdict,
-    action::Action,
+    Almost, Category, Consignment, Directory, Disposition, FactQuery, Facts, Ground, Mode, PlannedEdit, Route, Verdict,
+    action::{Action, Replies},
     planned::together,
     rule::Outcome,
     ruleset::{ActiveRule, Ruleset},
@@ -11,8 +11,9 @@ use super::{
 use crate::{
     detect::Scan,
     intake::Submission,
-    mail::{Certainty, Edit, Envelope, Message},
+    mail::{Certainty, Edit, Envelope, Message, edit::Notice},
 };
+use std::sync::Arc;
 
 /// A figure this far from its limit (8 visible recipients of 20, say) is worth a word in `almost`.
 const NEARLY: f64 = 1.0 / 3.0;
@@ -34,13 +35,16 @@ pub fn judge(submission: &Submission, scan: &Scan, facts: &Facts, ruleset: &Rule
     for active in ruleset.active() {
         let mode = ruleset.mode_of(&active.rule);
         // Its text is still to be given: there is nothing that it could do.
-        if active.rule.action.appended_notice().is_some() && active.notices.is_empty() {
+        if active.rule.action.appended_notice().is_some() && active.texts.is_empty() {
             continue;
         }
         match active.rule.weigh(&seen) {
             Outcome::Match => {
                 if mode == Mode::Enforce {
-                    edits.extend(planned(active));
+                    match planned(active, &seen) {
+                        Ok(planned) => edits.extend(planned),
+                        Err(why) => verdict.cannot_tell = Some(why),
+                    }
                 }
                 verdict.grounds.push(ground(active, mode, &seen));
             }
@@ -56,6 +60,18 @@ pub fn judge(submission: &Submission, scan: &Scan, facts: &Facts, ruleset: &Rule
     }
     verdict.consignments.push(consignment(submission, &verdict.grounds, edits));
     verdict
+}
+
+/// What of the past must be looked up before this submission is judged. None: nothing.
+pub fn asks(submission: &Submission, scan: &Scan, directory: &Arc<Directory>, ruleset: &Ruleset) -> Option<FactQuery> {
+    let once = || ruleset.active().iter().filter(|active| active.rule.action.replies() == Some(Replies::OncePerThread));
+    if !ruleset.asks_for_threads() && once().next().is_none() {
+        return None;
+    }
+    let facts = Facts { directory: directory.clone(), ..Facts::unknown_past(submission.received_at) };
+    let seen = Seen::new(submission, scan, &facts, ruleset.house());
+    let notices = once().flat_map(|active| active.notices(&seen)).map(|notice| notice.digest()).collect();
+    Some(FactQuery { notices, ..FactQuery::of(&submission.message) })
 }
 
 /// Whether the message is incoming, and so passes untouched: neither sender nor author is ours, every recipient is,
@@ -109,21 +125,35 @@ fn ground(active: &ActiveRule, mode: Mode, seen: &Seen<'_>) -> Ground {
     }
 }
 
-/// The edits of one rule, as its action says.
-fn planned(active: &ActiveRule) -> Vec<PlannedEdit> {
+/// The edits of one rule, as its action says; or why that cannot be told.
+fn planned(active: &ActiveRule, seen: &Seen<'_>) -> Result<Vec<PlannedEdit>, &'static str> {
     let edit = |edit, fallback| PlannedEdit { edit, rule: active.rule.name.clone(), fallback };
-    match &active.rule.action {
+    Ok(match &active.rule.action {
         Action::HideRecipients { fallback, .. } => vec![edit(Edit::HideRecipients, *fallback)],
-        Action::AppendNotice { fallback, .. } => {
-            let notices = active.notices.iter();
-            notices.map(|notice| edit(Edit::AppendNotice { notice: notice.clone() }, *fallback)).collect()
+        Action::AppendNotice { fallback, replies, .. } => {
+            let notices = due(active, *replies, seen)?.into_iter();
+            notices.map(|notice| edit(Edit::AppendNotice { notice }, *fallback)).collect()
         }
         Action::SetHeader { name, value, fallback } => {
             vec![edit(Edit::SetHeader { name: name.clone(), value: value.clone() }, *fallback)]
         }
         Action::TagSubject { tag, fallback } => vec![edit(Edit::TagSubject { tag: tag.clone() }, *fallback)],
         Action::Hold { .. } | Action::HoldForApproval { .. } | Action::ReturnToSender { .. } => Vec::new(),
+    })
+}
+
+/// The notices of a rule that this message gets, as far as its thread says.
+fn due(active: &ActiveRule, replies: Replies, seen: &Seen<'_>) -> Result<Vec<Arc<Notice>>, &'static str> {
+    let message = seen.message();
+    if replies == Replies::Never && message.is_reply() && !message.is_forward() {
+        return Ok(Vec::new());
     }
+    let mut notices = active.notices(seen);
+    if replies == Replies::OncePerThread {
+        let known = seen.facts.notices_in_thread.as_ref().map_err(|why| *why)?;
+        notices.retain(|notice| !known.contains(&notice.digest()));
+    }
+    Ok(notices)
 }
 
 /// All recipients together: judged to one.

@@ -27,7 +27,7 @@ pub use condition::Condition;
 pub use coverage::{Connected, Coverage, Covered, coverage};
 pub use directory::{Directory, Person};
 pub use explain::explain;
-pub use judge::{is_incoming, judge};
+pub use judge::{asks, is_incoming, judge};
 pub use planned::PlannedEdit;
 pub use rule::Rule;
 pub use ruleset::{ActiveRule, PolicyInput, Ruleset, RulesetInputs};
@@ -35,9 +35,9 @@ pub use ruleset::{ActiveRule, PolicyInput, Ruleset, RulesetInputs};
 use crate::{
     detect::Finding,
     intake::StoreDown,
-    mail::{Message, SubmissionId},
+    mail::{Message, SubmissionId, edit::NoticeDigest},
 };
-use std::{future::Future, sync::Arc};
+use std::{collections::HashSet, future::Future, sync::Arc};
 use time::OffsetDateTime;
 
 /// The message's fate. The most severe wins.
@@ -196,6 +196,8 @@ pub struct Facts {
     /// Whom earlier transactions brought the same message to.
     pub earlier: Earlier,
     pub directory: Arc<Directory>,
+    /// Which of the notices that were asked about other messages of this thread left with; or why that cannot be told.
+    pub notices_in_thread: Result<HashSet<NoticeDigest>, &'static str>,
 }
 
 /// Recipients of earlier transactions of the same message who are none of this one: their counts go on.
@@ -217,12 +219,16 @@ pub struct Reached {
 }
 
 /// What the facts are asked for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct FactQuery {
+    /// Of the message itself; empty when it has none.
+    pub message_id: String,
     /// Message ids of In-Reply-To and References.
     pub references: Vec<String>,
     /// Folded visible addresses (To and Cc).
     pub visible: Vec<String>,
+    /// The notices that this message would get and that go once into a thread.
+    pub notices: Vec<NoticeDigest>,
 }
 
 impl FactQuery {
@@ -241,14 +247,21 @@ impl FactQuery {
         let mut visible: Vec<String> = shown.map(|address| address.folded()).collect();
         visible.sort_unstable();
         visible.dedup();
-        Self { references, visible }
+        let message_id = message.header("Message-ID").unwrap_or_default();
+        Self { message_id, references, visible, notices: Vec::new() }
     }
 }
 
 impl Facts {
     /// For judging where there is no store: nothing is known of the past.
     pub fn unknown_past(now: OffsetDateTime) -> Self {
-        Self { now, thread_shares: Tell::No, earlier: Earlier::default(), directory: Arc::default() }
+        Self {
+            now,
+            thread_shares: Tell::No,
+            earlier: Earlier::default(),
+            directory: Arc::default(),
+            notices_in_thread: Ok(HashSet::new()),
+        }
     }
 }
 

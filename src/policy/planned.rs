@@ -30,6 +30,8 @@ pub struct Made {
     /// None when nothing changes: the message leaves as it came.
     pub applied: Option<Applied>,
     pub unmade: Vec<Unmade>,
+    /// Every planned notice stands in the author's text of the copy, added or from before.
+    pub notices_stand: bool,
 }
 
 impl Made {
@@ -39,7 +41,7 @@ impl Made {
             let failure = EditFailure::CheckFailed { kind: planned.edit.kind(), what };
             Unmade { rule: planned.rule.clone(), fallback: planned.fallback, failure }
         });
-        Self { applied: None, unmade: unmade.collect() }
+        Self { applied: None, unmade: unmade.collect(), notices_stand: false }
     }
 
     /// The most severe fallback of the edits that could not be made, with its edit.
@@ -82,8 +84,11 @@ pub fn make(message: &Message, planned: &[PlannedEdit], transport: Transport) ->
     while !left.is_empty() {
         let edits: Vec<Edit> = left.iter().map(|planned| planned.edit.clone()).collect();
         match edit::apply(message, &edits, transport) {
-            Ok(applied) if applied.changes.is_empty() => return Made { applied: None, unmade },
-            Ok(applied) => return Made { applied: Some(applied), unmade },
+            Ok(applied) => {
+                let notices_stand = applied.notices_stand;
+                let applied = Some(applied).filter(|applied| !applied.changes.is_empty());
+                return Made { applied, unmade, notices_stand };
+            }
             Err(failure) => {
                 let before = left.len();
                 left.retain(|planned| {
@@ -105,7 +110,7 @@ pub fn make(message: &Message, planned: &[PlannedEdit], transport: Transport) ->
             }
         }
     }
-    Made { applied: None, unmade }
+    Made { applied: None, unmade, notices_stand: false }
 }
 
 impl Verdict {

@@ -1,16 +1,20 @@
 //! The checked set: the rules that some clause of an active policy names, with the figures and texts that hold.
 
 use super::{
-    Category, Clause, Mode, Verdict,
+    Category, Clause, Mode, PlannedEdit, Verdict,
+    action::{Action, Replies},
     authorship::MaySendAs,
     clause::{self, Group, NoticeText, Policy},
     figures,
     rule::{self, Rule},
-    seen::House,
+    seen::{House, Seen},
 };
 use crate::{
     diagnostic::{Diagnostic, Diagnostics, Source},
-    mail::{Envelope, edit::Notice},
+    mail::{
+        Edit, Envelope,
+        edit::{Notice, NoticeDigest},
+    },
 };
 use sha2::{Digest as _, Sha256};
 use std::{
@@ -74,7 +78,14 @@ pub struct ActiveRule {
     /// Of all policies that name it.
     pub clauses: Vec<Arc<Clause>>,
     /// For `append-notice`: the texts, one for each policy that has its own.
-    pub notices: Vec<Arc<Notice>>,
+    pub texts: Vec<Arc<Notice>>,
+}
+
+impl ActiveRule {
+    /// The notices as this message would get them.
+    pub(super) fn notices(&self, _seen: &Seen<'_>) -> Vec<Arc<Notice>> {
+        self.texts.clone()
+    }
 }
 
 impl Ruleset {
@@ -160,6 +171,22 @@ impl Ruleset {
         conditions.into_iter().any(|(_, condition)| matches!(condition, super::Condition::ThreadAlreadyShares(_)))
     }
 
+    /// Of the planned notices those that go once into a thread.
+    pub fn once_per_thread<'p>(&self, planned: impl IntoIterator<Item = &'p PlannedEdit>) -> Vec<NoticeDigest> {
+        let once = |rule: &str| {
+            let mut active = self.active.iter();
+            active.any(|active| {
+                *active.rule.name == *rule && active.rule.action.replies() == Some(Replies::OncePerThread)
+            })
+        };
+        let planned = planned.into_iter().filter(|planned| once(&planned.rule));
+        let notices = planned.filter_map(|planned| match &planned.edit {
+            Edit::AppendNotice { notice } => Some(notice.digest()),
+            _ => None,
+        });
+        notices.collect()
+    }
+
     /// After which time a message held by this verdict expires: the shortest that its rules say.
     pub fn expires(&self, verdict: &Verdict) -> Duration {
         let held = self.active.iter().filter(|active| {
@@ -190,14 +217,15 @@ impl Ruleset {
     /// A set of one rule with its own figures, in the world of the rules' tests.
     pub(super) fn alone(rule: &Rule, group: Group, may_send_as: MaySendAs) -> Self {
         let notices = rule.action.appended_notice().map(|name| {
-            Arc::new(Notice { name: name.into(), plain: "A notice.\n".into(), html: "<p>A notice.</p>".into() })
+            Arc::new(Notice {
+                name: name.into(),
+                plain: "A notice.\n".into(),
+                html: "<p>A notice.</p>".into(),
+                ..Notice::default()
+            })
         });
         Self {
-            active: vec![ActiveRule {
-                rule: rule.clone(),
-                clauses: Vec::new(),
-                notices: notices.into_iter().collect(),
-            }],
+            active: vec![ActiveRule { rule: rule.clone(), clauses: Vec::new(), texts: notices.into_iter().collect() }],
             rules: Vec::new(),
             policies: Vec::new(),
             groups: vec![group],
@@ -298,15 +326,15 @@ fn activate(rule: &Rule, policies: &[Policy], shared: &BTreeMap<String, NoticeTe
     let clauses = citing.iter().flat_map(|policy| policy.clauses.iter().filter(names));
     let clauses = clauses.map(|clause| clause.clause.clone()).collect();
     let mut notices: Vec<Arc<Notice>> = Vec::new();
-    if let Some(name) = rule.action.appended_notice() {
+    if let Action::AppendNotice { notice: name, at, .. } = &rule.action {
         for text in citing.iter().filter_map(|policy| policy.notices.get(name).or_else(|| shared.get(name))) {
-            let notice = notice(name, text);
+            let notice = Notice { at: *at, ..notice(name, text) };
             if !text.is_empty() && !notices.iter().any(|other| other.plain == notice.plain) {
                 notices.push(Arc::new(notice));
             }
         }
     }
-    Some(ActiveRule { rule: figures::applied(rule, &citing), clauses, notices })
+    Some(ActiveRule { rule: figures::applied(rule, &citing), clauses, texts: notices })
 }
 
 /// The text in both forms: lines end in LF, an empty line between paragraphs.
@@ -319,7 +347,7 @@ fn notice(name: &str, text: &NoticeText) -> Notice {
             html
         })
     });
-    Notice { name: name.into(), plain, html }
+    Notice { name: name.into(), plain, html, ..Notice::default() }
 }
 
 fn escaped(text: &str) -> String {

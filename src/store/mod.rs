@@ -36,6 +36,7 @@ use crate::{
     intake::{RetryBook, RetryKey, SplitKey, StoreDown},
     keys::{KeyedHash, Keys, Purpose},
     mail::{SubmissionId, wire::Reply},
+    policy::FactQuery,
     quarantine::CaseError,
 };
 use acts::{Act, Acted};
@@ -118,6 +119,7 @@ pub struct Entry {
     retry: Option<(RetryKey, Reply)>,
     late: bool,
     thread: Option<Thread>,
+    noticed: Option<FactQuery>,
     split: Option<SplitKey>,
 }
 
@@ -159,6 +161,12 @@ impl Entry {
             references: references.to_vec(),
             visible: visible.to_vec(),
         });
+        self
+    }
+
+    /// The message left with the notices that `thread` names, so that the rest of its thread need not have them.
+    pub fn with_notices(mut self, thread: FactQuery) -> Self {
+        self.noticed = Some(thread);
         self
     }
 }
@@ -238,7 +246,8 @@ impl Store {
     pub async fn commit(&self, entry: Entry) -> Result<(), StoreDown> {
         let standing = if entry.late { Standing::Unconfirmed } else { Standing::Open };
         let retry = entry.retry.map(|(key, reply)| self.inner.new_record(key, reply, standing));
-        let thread = entry.thread.map(|thread| self.inner.thread_rows(&thread)).unwrap_or_default();
+        let mut thread = entry.thread.map(|thread| self.inner.thread_rows(&thread)).unwrap_or_default();
+        thread.extend(entry.noticed.iter().flat_map(|noticed| self.inner.noticed_rows(noticed)));
         let split = self.inner.split_row(entry.split, None);
         match self.inner.submit(entry.events, Beside { retry, thread, split }, None).await {
             Ok(_) => Ok(()),

@@ -142,7 +142,7 @@ fn several_policies_cite_all_clauses_and_the_stricter_figure_wins() {
     assert_eq!(limit(&["baseline", "aukcap"]), (Some(10), clauses + more));
     let together = ruleset(&["baseline", "aukcap"], &detectors);
     let notice = together.active().iter().find(|active| *active.rule.name == *"confidentiality-notice");
-    assert_eq!(notice.expect("active").notices.len(), 2, "each policy's own text");
+    assert_eq!(notice.expect("active").texts.len(), 2, "each policy's own text");
     assert_eq!(together.own_domains(), ["ageukcap.org.uk", "ours.example"]);
     assert_ne!(together.digest(), ruleset(&["baseline"], &detectors).digest());
     assert_eq!(together.digest(), ruleset(&["baseline", "aukcap"], &detectors).digest());

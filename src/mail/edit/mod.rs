@@ -57,14 +57,45 @@ pub enum Edit {
 }
 
 /// The text of a notice in both forms. `html` is a fragment.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Notice {
     /// The name of the notice in the configuration.
     pub name: String,
     /// Lines end in LF; paragraphs are separated by an empty line.
     pub plain: String,
     pub html: String,
+    #[serde(default, skip_serializing_if = "Placement::is_default")]
+    pub at: Placement,
+    /// Words that say the same: with any of them in the author's own text the notice counts as standing there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub known_by: Vec<String>,
+    /// One of several lines that belong together: it follows the notice before it without an empty line.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub continues: bool,
 }
+
+/// Where in a message notices stand. Those of one message stand together: if one of them wants to be at the end of the
+/// author's own text, all are there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Placement {
+    /// In front of the quotation or forwarded message that ends the text, if there is one.
+    #[default]
+    EndOfOwnText,
+    /// Behind everything; only a quotation without a sign of its own on each line stays behind it, since the notice would
+    /// be read as part of that.
+    EndOfMessage,
+}
+
+impl Placement {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Says whether two notices have the same words, whatever their lines and markup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NoticeDigest(pub [u8; 32]);
 
 impl Edit {
     /// The documented name: `append-notice`, `hide-recipients` …
@@ -119,6 +150,8 @@ pub struct Applied {
     pub changes: Vec<Change>,
     /// Edits that had nothing to do, and why.
     pub skipped: Vec<Skipped>,
+    /// Every notice that was asked for stands in the author's text now, added or from before.
+    pub notices_stand: bool,
 }
 
 impl Applied {
@@ -187,10 +220,11 @@ impl EditFailure {
 /// and that every untouched part has the same bytes.
 pub fn apply(message: &Message, edits: &[Edit], transport: Transport) -> Result<Applied, EditFailure> {
     let newline = line_break(message);
-    let mut work = Work { message, newline, changes: Vec::new(), skipped: Vec::new(), promises: Vec::new() };
+    let mut work =
+        Work { message, newline, changes: Vec::new(), skipped: Vec::new(), promises: Vec::new(), notices_stand: false };
     let plan = work.plan_header(edits, transport)?;
     let parts = work.append_notices(edits)?;
-    let Work { changes, skipped, promises, .. } = work;
+    let Work { changes, skipped, promises, notices_stand, .. } = work;
     if let Some(change) = changes.iter().find(|change| !transport.changes.allow(change)) {
         return Err(EditFailure::NotTaken { kind: change.kind });
     }
@@ -206,7 +240,7 @@ pub fn apply(message: &Message, edits: &[Edit], transport: Transport) -> Result<
         let pieces: Vec<&[u8]> = pieces.iter().map(|piece| &**piece).collect();
         intended.check(message, &pieces).map_err(|what| check_failed(message, kind, what))?;
     }
-    Ok(Applied { edited, changes, skipped })
+    Ok(Applied { edited, changes, skipped, notices_stand })
 }
 
 /// One run of `apply`.
@@ -216,6 +250,7 @@ struct Work<'m> {
     changes: Vec<Change>,
     skipped: Vec<Skipped>,
     promises: Vec<Promise>,
+    notices_stand: bool,
 }
 
 impl<'m> Work<'m> {
@@ -265,6 +300,7 @@ impl<'m> Work<'m> {
                 return Ok(Vec::new());
             }
         };
+        self.notices_stand = true;
         let mut parts = Vec::new();
         for place in &places {
             if let Some(edit) = notice::append(self.message, place, &notices, self.newline)? {
@@ -297,6 +333,10 @@ impl Notice {
     fn is_empty(&self) -> bool {
         self.plain.trim().is_empty() && self.html.trim().is_empty()
     }
+
+    pub fn digest(&self) -> NoticeDigest {
+        repeat::digest(self)
+    }
 }
 
 /// Doubts about where the header's fields begin and end.
@@ -320,5 +360,7 @@ fn line_break(message: &Message) -> &'static [u8] {
     }
 }
 
+#[cfg(test)]
+mod place_tests;
 #[cfg(test)]
 mod tests;

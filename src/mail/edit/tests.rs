@@ -25,7 +25,9 @@ fn plain_notice() -> Vec<Edit> {
 }
 
 fn notice(plain: &str, html: &str) -> Edit {
-    Edit::AppendNotice { notice: Arc::new(Notice { name: "n".into(), plain: plain.into(), html: html.into() }) }
+    Edit::AppendNotice {
+        notice: Arc::new(Notice { name: "n".into(), plain: plain.into(), html: html.into(), ..Notice::default() }),
+    }
 }
 
 /// By the end of the fixture's name: a notice of ASCII, one that Latin-1 can carry, one that it cannot; else by its
