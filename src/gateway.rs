@@ -10,6 +10,7 @@ mod files;
 mod house;
 mod housekeeping;
 mod pulse;
+mod recipients;
 mod scan;
 mod split;
 mod trial;

@@ -11,6 +11,7 @@
 //! * `OUTGATE_CORPORA=DIR`: every message in `DIR/mail` goes through the gateway (without it: the fixtures);
 //! * `OUTGATE_RESTARTS=50`: so many restarts under constant clients (without it: 5);
 //! * `OUTGATE_CLOCK_MINUTE=1`: housekeeping is waited for while the clock is wrong;
+//! * `OUTGATE_COPIES_KILLED=50`: so many mailings with two kills amid each (without it: 3);
 //! * `OUTGATE_BIN=FILE`: another build of the binary, such as the release build;
 //! * `OUTGATE_SHOW_LOG=1`: the gateway's log of a story that failed.
 
@@ -62,6 +63,8 @@ mod our_own_mail;
 mod overload;
 #[path = "stories/power_cut.rs"]
 mod power_cut;
+#[path = "stories/recipients_hidden.rs"]
+mod recipients_hidden;
 #[path = "stories/seed_rules_at_the_door.rs"]
 mod seed_rules_at_the_door;
 #[path = "stories/sent_twice_on_purpose.rs"]

@@ -57,6 +57,7 @@ impl Housekeeping {
         let believed = self.clock.is_believed(now, Instant::now());
         let expired = if believed { self.expire(gateway, now).await } else { Ok(()) };
         let joined = join(gateway, now).await;
+        let joined = joined.and(join_hidden(gateway, now).await);
         let alerted = tell_untold(gateway).await;
         let waiting = gateway.store.waiting().await?;
         metrics::gauge!("outgate_holds").set(waiting.cases as f64);
@@ -124,6 +125,25 @@ async fn join(gateway: &Gateway, now: OffsetDateTime) -> Result<(), StoreDown> {
         let told = gateway.store.holds_told(untold.sender, now - HOUR).await?;
         if told < TOLD_AN_HOUR || untold.since <= now - HOUR {
             tell(gateway, untold).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The same of recipients that were hidden.
+async fn join_hidden(gateway: &Gateway, now: OffsetDateTime) -> Result<(), StoreDown> {
+    for untold in gateway.store.hidden_untold(A_ROUND).await? {
+        let told = gateway.store.holds_told(untold.sender, now - HOUR).await?;
+        if told >= TOLD_AN_HOUR && untold.since > now - HOUR {
+            continue;
+        }
+        let (ids, notes): (Vec<_>, Vec<_>) =
+            gateway.store.hidden_of(untold.sender, A_NOTICE).await?.into_iter().unzip();
+        let notes: Vec<_> = notes.into_iter().flatten().collect();
+        match gateway.store.tell_hidden(untold.sender, ids, gateway.notices.hidden(&notes)).await {
+            Ok(()) => gateway.outbox.notify_one(),
+            Err(CaseError::Down(down)) => return Err(down),
+            Err(error) => tracing::debug!(%error, "A letter about hidden recipients was not sent"),
         }
     }
     Ok(())

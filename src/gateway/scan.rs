@@ -122,6 +122,8 @@ impl Pool {
         memory: &Budget,
     ) -> Result<(Made, Reservation), Busy> {
         let edits: Vec<_> = verdict.consignments.iter().flat_map(|consignment| consignment.edits.clone()).collect();
+        // Copies leave through our outbox, whatever the server before us can change.
+        let changes = if planned::is_apart(&edits) { Changes::ALL } else { changes };
         let transport = Transport { smtputf8: submission.envelope.sender.smtputf8(), changes };
         let message = submission.message.clone();
         // An edit works on parts, decoded and coded again: together no more than the message.

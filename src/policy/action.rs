@@ -25,8 +25,9 @@ pub enum Action {
     ReturnToSender {
         category: Category,
     },
-    /// To and Cc no longer name the recipients. `notice`: what the sender may be told of it.
+    /// The header no longer names the recipients. `notice`: what the sender is told of it.
     HideRecipients {
+        by: By,
         notice: Option<String>,
         fallback: Fallback,
     },
@@ -48,6 +49,23 @@ pub enum Action {
     },
 }
 
+/// How recipients are hidden from each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// One message to all; `to_sender`: To names its sender, else nobody.
+    Bcc { to_sender: bool },
+    /// One message to each, in which they see themselves alone; for so many recipients at most.
+    IndividualCopies { at_most: usize },
+}
+
+/// Above it a mailing is no matter for one mail server's outbox.
+const MOST_COPIES: i64 = 1_000;
+
+/// The action's own figure, as rules and policies write it.
+const AT_MOST: &str = "at-most";
+
+/// The text by which a sender hears that recipients were hidden.
+pub const RECIPIENTS_HIDDEN: &str = "recipients-hidden";
 /// Which messages of a thread get a notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replies {
@@ -133,10 +151,25 @@ impl Action {
         }
     }
 
+    /// The figure that an organisation may set.
+    pub fn figure(&self) -> Option<(&'static str, f64)> {
+        match self {
+            Action::HideRecipients { by: By::IndividualCopies { at_most }, .. } => Some((AT_MOST, *at_most as f64)),
+            _ => None,
+        }
+    }
+
     pub fn replies(&self) -> Option<Replies> {
         match self {
             Action::AppendNotice { replies, .. } => Some(*replies),
             _ => None,
+        }
+    }
+
+    /// Sets it, when it is named so.
+    pub fn set_figure(&mut self, name: &str, figure: f64) {
+        if let (Action::HideRecipients { by: By::IndividualCopies { at_most }, .. }, AT_MOST) = (self, name) {
+            *at_most = figure as usize;
         }
     }
 
@@ -202,17 +235,10 @@ fn read(action: &str, name: Located<String>, table: &Table<'_>) -> Option<Action
             Some(Action::ReturnToSender { category: category.unwrap_or(Category::Technical) })
         }
         "hide-recipients" => {
-            let by = table.required("by").and_then(|by| by.choice(&[("bcc", true), ("individual-copies", false)]));
-            let notice = table.text("notice").map(|notice| notice.value);
+            let by = hiding(table);
+            let notice = table.choice("notice", &[(RECIPIENTS_HIDDEN, ())]).map(|_| RECIPIENTS_HIDDEN.to_string());
             let fallback = fallback(Fallback::Hold);
-            let by = by?;
-            if !by.value {
-                let message = "`individual-copies` is not there yet";
-                let diagnostic = Diagnostic::new(table.source(), by.at, message);
-                table.mistake(diagnostic.with_allowed("allowed: bcc"));
-                return None;
-            }
-            Some(Action::HideRecipients { notice, fallback })
+            Some(Action::HideRecipients { by: by?, notice, fallback })
         }
         "append-notice" => {
             let notice = table.required_text("notice");
@@ -235,6 +261,27 @@ fn read(action: &str, name: Located<String>, table: &Table<'_>) -> Option<Action
             None
         }
     }
+}
+
+/// `by`, with what belongs to it alone.
+fn hiding(table: &Table<'_>) -> Option<By> {
+    let by = table.required("by").and_then(|by| by.choice(&[("bcc", false), ("individual-copies", true)]))?;
+    let copies = by.value;
+    let to = table.choice("to", &[("undisclosed", false), ("sender", true)]);
+    let at_most = table.integer(AT_MOST, 1..=MOST_COPIES);
+    if let Some(to) = to.as_ref().filter(|_| copies) {
+        table.mistake_at(to.at.clone(), "`to` belongs to `by = \"bcc\"`: an individual copy is to its recipient");
+    }
+    if let Some(at_most) = at_most.as_ref().filter(|_| !copies) {
+        table.mistake_at(at_most.at.clone(), "`at-most` belongs to `by = \"individual-copies\"`");
+    }
+    Some(match copies {
+        true => {
+            let at_most = at_most.and_then(|at_most| usize::try_from(at_most.value).ok()).unwrap_or(100);
+            By::IndividualCopies { at_most }
+        }
+        false => By::Bcc { to_sender: to.is_some_and(|to| to.value) },
+    })
 }
 
 fn waiting(table: &Table<'_>) -> (bool, Option<Duration>) {

@@ -1,6 +1,6 @@
 //! A policy file: the organisation's own document, clause by clause, with its own figures, reviewers, groups and texts.
 
-use super::{Category, Clause, Mode, rule::is_name};
+use super::{Category, Clause, Mode, rule::is_name, sensitive::SensitiveLists};
 use crate::{
     diagnostic::{self, Diagnostic, Diagnostics, Located, Source, Table, Value},
     mail::Address,
@@ -20,6 +20,8 @@ pub struct Policy {
     pub own_domains: Vec<String>,
     pub clauses: Vec<PolicyClause>,
     pub groups: Vec<Group>,
+    /// Who gets this says something of them.
+    pub sensitive: SensitiveLists,
     /// Which roles read held mail of a category.
     pub reviewers: BTreeMap<&'static str, Vec<String>>,
     /// The organisation's own figures, by rule.
@@ -133,6 +135,7 @@ pub fn parse(name: &str, source: &Source, diagnostics: &mut Diagnostics) -> Opti
         let own_domains = file.parsed_list("own-domains", "a domain such as ours.example", domain);
         let clauses = clauses(file, &name);
         let groups = file.tables("group").iter().filter_map(group).collect::<Vec<_>>();
+        let sensitive = file.table("sensitive-list").map(|table| SensitiveLists::read(&table)).unwrap_or_default();
         let reviewers = file.table("reviewers").map(|table| reviewers(&table)).unwrap_or_default();
         let figures = file.table("rules").map(|rules| figures(&rules)).unwrap_or_default();
         let mut notices = BTreeMap::new();
@@ -151,6 +154,7 @@ pub fn parse(name: &str, source: &Source, diagnostics: &mut Diagnostics) -> Opti
             own_domains: own_domains.into_iter().map(|domain| domain.value).collect(),
             clauses,
             groups,
+            sensitive,
             reviewers,
             figures,
             notices,

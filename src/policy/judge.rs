@@ -1,8 +1,10 @@
 //! Judging: all rules are evaluated, the most severe disposition wins, all edits apply to the copy that leaves.
 
 use super::{
-    Almost, Category, Consignment, Directory, Disposition, FactQuery, Facts, Ground, Mode, PlannedEdit, Route, Verdict,
-    action::{Action, Replies},
+    Almost, Category, Consignment, Directory, Disposition, FactQuery, Facts, Fallback, Ground, Mode, PlannedEdit,
+    Route, Verdict,
+    action::{Action, By, Replies},
+    follow::Addressed,
     planned::together,
     rule::Outcome,
     ruleset::{ActiveRule, Ruleset},
@@ -11,7 +13,7 @@ use super::{
 use crate::{
     detect::Scan,
     intake::Submission,
-    mail::{Certainty, Edit, Envelope, Message, edit::Notice},
+    mail::{Address, Certainty, Edit, Envelope, Message, edit::Notice},
 };
 use std::sync::Arc;
 
@@ -65,13 +67,15 @@ pub fn judge(submission: &Submission, scan: &Scan, facts: &Facts, ruleset: &Rule
 /// What of the past must be looked up before this submission is judged. None: nothing.
 pub fn asks(submission: &Submission, scan: &Scan, directory: &Arc<Directory>, ruleset: &Ruleset) -> Option<FactQuery> {
     let once = || ruleset.active().iter().filter(|active| active.rule.action.replies() == Some(Replies::OncePerThread));
-    if !ruleset.asks_for_threads() && once().next().is_none() {
+    let stopped = ruleset.asks_for_stopped();
+    if !ruleset.asks_for_threads() && !stopped && once().next().is_none() {
         return None;
     }
     let facts = Facts { directory: directory.clone(), ..Facts::unknown_past(submission.received_at) };
     let seen = Seen::new(submission, scan, &facts, ruleset.house());
     let notices = once().flat_map(|active| active.notices(&seen)).map(|notice| notice.digest()).collect();
-    Some(FactQuery { notices, ..FactQuery::of(&submission.message) })
+    let addressed = if stopped { Addressed::of(submission) } else { None };
+    Some(FactQuery { notices, addressed, ..FactQuery::of(&submission.message) })
 }
 
 /// Whether the message is incoming, and so passes untouched: neither sender nor author is ours, every recipient is,
@@ -102,16 +106,19 @@ fn is_delivery_report(envelope: &Envelope, message: &Message) -> bool {
 
 fn ground(active: &ActiveRule, mode: Mode, seen: &Seen<'_>) -> Ground {
     let rule = &active.rule;
-    let disposition = match rule.action.disposition() {
+    let over = too_many_copies(&rule.action, seen);
+    let wanted = over.map_or(rule.action.disposition(), |(_, disposition)| disposition);
+    let disposition = match wanted {
         // A 550 to a machine, or to nobody, is silent loss.
         Disposition::Return if seen.is_unanswerable() => Disposition::Hold,
         disposition => disposition,
     };
     let told = match &rule.action {
         Action::Hold { tell_sender, .. } | Action::HoldForApproval { tell_sender, .. } => *tell_sender,
-        _ => false,
+        _ => over.is_some(),
     };
-    let category = rule.action.category().filter(|_| disposition == Disposition::Hold);
+    let desk = rule.action.category().or(over.map(|_| Category::Recipients));
+    let category = desk.filter(|_| disposition == Disposition::Hold);
     Ground {
         rule: rule.name.clone(),
         title: rule.title.clone(),
@@ -119,9 +126,49 @@ fn ground(active: &ActiveRule, mode: Mode, seen: &Seen<'_>) -> Ground {
         mode,
         disposition,
         category,
-        advice: rule.advice.clone(),
+        advice: match over {
+            Some((at_most, Disposition::Hold | Disposition::Return)) => format!(
+                "Each recipient would get a copy of their own, and there are more than {at_most}. {}",
+                rule.advice
+            )
+            .into(),
+            _ => rule.advice.clone(),
+        },
         tell_sender: told && !seen.is_unanswerable(),
         findings: rule.evidence(seen),
+    }
+}
+
+/// Whether there are more recipients than get copies of their own; how many copies there may be, and what happens instead.
+fn too_many_copies(action: &Action, seen: &Seen<'_>) -> Option<(usize, Disposition)> {
+    let Action::HideRecipients { by: By::IndividualCopies { at_most }, fallback, .. } = action else { return None };
+    let copies = seen.submission.envelope.recipients.len() + seen.facts.earlier.people;
+    let instead = match fallback {
+        // They are hidden all the same, in one message.
+        Fallback::Relay => Disposition::Relay,
+        Fallback::Return => Disposition::Return,
+        Fallback::Hold => Disposition::Hold,
+    };
+    (copies > *at_most).then_some((*at_most, instead))
+}
+
+/// The one address that a hidden list shows: the author's, or the sender's where that is not one.
+fn own_address(seen: &Seen<'_>) -> Option<Address> {
+    match seen.authors() {
+        [author] => Some(author.clone()),
+        _ => seen.submission.envelope.sender.address.clone(),
+    }
+}
+
+/// How this message's recipients are hidden.
+fn hiding(action: &Action, by: By, seen: &Seen<'_>) -> Edit {
+    let goes_together = too_many_copies(action, seen).is_some_and(|(_, instead)| instead == Disposition::Relay);
+    match by {
+        By::IndividualCopies { .. } if !goes_together => Edit::IndividualCopies,
+        By::Bcc { to_sender: true } => {
+            own_address(seen).map_or(Edit::HideRecipients, |address| Edit::ShowOnly { address })
+        }
+        _ => Edit::HideRecipients,
     }
 }
 
@@ -129,7 +176,9 @@ fn ground(active: &ActiveRule, mode: Mode, seen: &Seen<'_>) -> Ground {
 fn planned(active: &ActiveRule, seen: &Seen<'_>) -> Result<Vec<PlannedEdit>, &'static str> {
     let edit = |edit, fallback| PlannedEdit { edit, rule: active.rule.name.clone(), fallback };
     Ok(match &active.rule.action {
-        Action::HideRecipients { fallback, .. } => vec![edit(Edit::HideRecipients, *fallback)],
+        Action::HideRecipients { by, fallback, .. } => {
+            vec![edit(hiding(&active.rule.action, *by, seen), *fallback)]
+        }
         Action::AppendNotice { fallback, replies, .. } => {
             let notices = due(active, *replies, seen)?.into_iter();
             notices.map(|notice| edit(Edit::AppendNotice { notice }, *fallback)).collect()

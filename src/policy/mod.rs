@@ -6,18 +6,22 @@ mod action;
 mod authorship;
 pub mod clause;
 mod condition;
+mod count;
 pub mod coverage;
 pub mod directory;
+mod domains;
 mod example;
 pub mod explain;
 mod figures;
 mod finds;
+mod follow;
 mod judge;
 pub mod planned;
 pub mod prove;
 pub mod rule;
 mod ruleset;
 mod seen;
+mod sensitive;
 mod when;
 
 pub use action::Action;
@@ -25,8 +29,10 @@ pub use authorship::{MaySendAs, Who};
 pub use clause::{Group, NoticeText, Policy};
 pub use condition::Condition;
 pub use coverage::{Connected, Coverage, Covered, coverage};
-pub use directory::{Directory, Person};
+pub use directory::{Directory, Person, Written};
+pub use domains::KnownDomains;
 pub use explain::explain;
+pub use follow::{Addressed, Followed};
 pub use judge::{asks, is_incoming, judge};
 pub use planned::PlannedEdit;
 pub use rule::Rule;
@@ -195,6 +201,8 @@ pub struct Facts {
     pub thread_shares: Tell,
     /// Whom earlier transactions brought the same message to.
     pub earlier: Earlier,
+    /// Messages of the same sender that were stopped; or why that cannot be told.
+    pub followed: Result<Vec<Followed>, &'static str>,
     pub directory: Arc<Directory>,
     /// Which of the notices that were asked about other messages of this thread left with; or why that cannot be told.
     pub notices_in_thread: Result<HashSet<NoticeDigest>, &'static str>,
@@ -225,8 +233,10 @@ pub struct FactQuery {
     pub message_id: String,
     /// Message ids of In-Reply-To and References.
     pub references: Vec<String>,
-    /// Folded visible addresses (To and Cc).
+    /// Folded visible addresses, sorted.
     pub visible: Vec<String>,
+    /// Whose list is compared with those that were stopped.
+    pub addressed: Option<Addressed>,
     /// The notices that this message would get and that go once into a thread.
     pub notices: Vec<NoticeDigest>,
 }
@@ -243,12 +253,8 @@ impl FactQuery {
                 references.push(id.into());
             }
         }
-        let shown = ["To", "Cc"].into_iter().flat_map(|name| message.mailboxes(name));
-        let mut visible: Vec<String> = shown.map(|address| address.folded()).collect();
-        visible.sort_unstable();
-        visible.dedup();
         let message_id = message.header("Message-ID").unwrap_or_default();
-        Self { message_id, references, visible, notices: Vec::new() }
+        Self { message_id, references, visible: message.shown_recipients(), notices: Vec::new(), addressed: None }
     }
 }
 
@@ -259,6 +265,7 @@ impl Facts {
             now,
             thread_shares: Tell::No,
             earlier: Earlier::default(),
+            followed: Ok(Vec::new()),
             directory: Arc::default(),
             notices_in_thread: Ok(HashSet::new()),
         }

@@ -5,9 +5,11 @@ use super::{
     action::{Action, Replies},
     authorship::MaySendAs,
     clause::{self, Group, NoticeText, Policy},
+    domains::KnownDomains,
     figures,
     rule::{self, Rule},
     seen::{House, Seen},
+    sensitive::SensitiveLists,
 };
 use crate::{
     diagnostic::{Diagnostic, Diagnostics, Source},
@@ -65,6 +67,8 @@ pub struct Ruleset {
     groups: Vec<Group>,
     own_domains: Vec<String>,
     may_send_as: MaySendAs,
+    domains: KnownDomains,
+    sensitive: SensitiveLists,
     shared_notices: BTreeMap<String, NoticeText>,
     mode: Mode,
     digest: Arc<str>,
@@ -114,6 +118,8 @@ impl Ruleset {
         check_group_names(rules.iter().filter(|rule| is_cited(rule, &policies)), &groups, &mut diagnostics);
         let mut own_domains: BTreeSet<String> = policies.iter().flat_map(|policy| policy.own_domains.clone()).collect();
         own_domains.extend(inputs.own_domains.iter().map(|domain| domain.to_lowercase()));
+        let mut sensitive = SensitiveLists::default();
+        policies.iter().for_each(|policy| sensitive.extend(&policy.sensitive));
         let active = rules.iter().filter_map(|rule| activate(rule, &policies, &inputs.notices)).collect();
         diagnostics.into_result(Self {
             active,
@@ -122,10 +128,19 @@ impl Ruleset {
             groups,
             own_domains: own_domains.into_iter().collect(),
             may_send_as: inputs.may_send_as,
+            domains: KnownDomains::default(),
+            sensitive,
             shared_notices: inputs.notices,
             mode: inputs.mode,
             digest,
         })
+    }
+
+    /// The set with the domains that are known. `digest` says which they are, and becomes part of the set's own.
+    pub fn with_domains(mut self, domains: KnownDomains, digest: &str) -> Self {
+        self.domains = domains;
+        self.digest = short_hex(Sha256::new().chain_update(self.digest.as_bytes()).chain_update(digest));
+        self
     }
 
     /// The active rules, by name.
@@ -157,12 +172,30 @@ impl Ruleset {
     }
 
     pub fn house(&self) -> House<'_> {
-        House { own_domains: &self.own_domains, groups: &self.groups, may_send_as: &self.may_send_as }
+        House {
+            own_domains: &self.own_domains,
+            groups: &self.groups,
+            may_send_as: &self.may_send_as,
+            domains: &self.domains,
+            sensitive: &self.sensitive,
+        }
     }
 
     /// How the rule acts here: nothing changes while the installation watches.
     pub fn mode_of(&self, rule: &Rule) -> Mode {
         if self.mode == Mode::Watch { Mode::Watch } else { rule.mode }
+    }
+
+    /// Whether some active rule asks for messages that were stopped before.
+    pub fn asks_for_stopped(&self) -> bool {
+        let conditions = self.active.iter().flat_map(|active| &active.rule.conditions);
+        conditions.into_iter().any(|(_, condition)| matches!(condition, super::Condition::FollowsStopped(_)))
+    }
+
+    /// Whether its sender is told of what this rule hides.
+    pub fn tells_of_hiding(&self, rule: &str) -> bool {
+        let active = self.active.iter().find(|active| *active.rule.name == *rule);
+        active.is_some_and(|active| matches!(active.rule.action, super::Action::HideRecipients { notice: Some(_), .. }))
     }
 
     /// Whether some active rule asks for the thread's history, so that it must be looked up.
@@ -215,7 +248,7 @@ impl Ruleset {
     }
 
     /// A set of one rule with its own figures, in the world of the rules' tests.
-    pub(super) fn alone(rule: &Rule, group: Group, may_send_as: MaySendAs) -> Self {
+    pub(super) fn alone(rule: &Rule, group: Group, may_send_as: MaySendAs, domains: KnownDomains) -> Self {
         let notices = rule.action.appended_notice().map(|name| {
             Arc::new(Notice {
                 name: name.into(),
@@ -231,6 +264,8 @@ impl Ruleset {
             groups: vec![group],
             own_domains: vec!["ours.example".into()],
             may_send_as,
+            domains,
+            sensitive: SensitiveLists::default(),
             shared_notices: BTreeMap::new(),
             mode: Mode::Enforce,
             digest: "test".into(),
@@ -383,6 +418,10 @@ fn digest(inputs: &RulesetInputs) -> Arc<str> {
     }
     let mode = if inputs.mode == Mode::Watch { "watch" } else { "enforce" };
     [&*inputs.detectors_digest, mode].into_iter().for_each(&mut add);
+    short_hex(hash)
+}
+
+fn short_hex(hash: Sha256) -> Arc<str> {
     let digest = hash.finalize();
     digest[..8]
         .iter()

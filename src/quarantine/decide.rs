@@ -63,22 +63,14 @@ async fn release<S: CaseStore>(store: &S, case: &Case, face: &Face, dkim: &Dkim)
     let message = Message::parse(store.message(case.head.id).await?);
     let transport = Transport { smtputf8: face.envelope.sender.smtputf8(), ..Transport::default() };
     let made = planned::make(&message, &face.edits, transport);
-    let mut content = face.trace.expose().clone().into_bytes();
-    match made.applied {
-        Some(applied) => dkim
-            .strip(&message, &applied.edited)
-            .unwrap_or(applied.edited)
-            .pieces()
-            .iter()
-            .for_each(|piece| content.extend_from_slice(piece)),
-        None => content.extend_from_slice(&message.read(0..message.len())),
-    }
+    let content = made.content(face.trace.expose().as_bytes(), &message, dkim);
     let mut envelope = face.envelope.clone();
     if case.head.state == State::DeliveryFailed && !face.undelivered.is_empty() {
         // The others have it, or it is still on its way to them.
         envelope.recipients.clone_from(&face.undelivered);
     }
-    Ok(OutboxItem { id: SubmissionId::fresh(), case: case.head.id, kind: ItemKind::Release, envelope, content })
+    let kind = if planned::is_apart(&face.edits) { ItemKind::Copies } else { ItemKind::Release };
+    Ok(OutboxItem { id: SubmissionId::fresh(), case: case.head.id, kind, envelope, content })
 }
 
 fn told(notice: Option<super::Letter>, case: &Case) -> Vec<OutboxItem> {

@@ -83,9 +83,13 @@ impl FactSource for Store {
             Ok(false) => Tell::No,
             Err(down) => down.into(),
         };
+        let followed = match &query.addressed {
+            Some(addressed) => self.inner.followed(addressed).await.map_err(|StoreDown| STORE_DOWN),
+            None => Ok(Vec::new()),
+        };
         let noticed = self.inner.notices_in_thread(&query).await;
         let notices_in_thread = noticed.map_err(|StoreDown| STORE_DOWN);
-        Facts { thread_shares, notices_in_thread, ..Facts::unknown_past(OffsetDateTime::now_utc()) }
+        Facts { thread_shares, followed, notices_in_thread, ..Facts::unknown_past(OffsetDateTime::now_utc()) }
     }
 }
 

@@ -2,12 +2,12 @@
 
 use outgate::{
     detect::{Finding, Scan},
-    diagnostic::Source,
+    diagnostic::{Diagnostics, Source},
     intake::{RetryKey, Submission},
     mail::{
         Address, Certainty, Door, Envelope, ForwardPath, Message, Origin, PartId, ReversePath, SubmissionId, User, Zone,
     },
-    policy::{Facts, MaySendAs, Mode, PolicyInput, Ruleset, RulesetInputs, Tell},
+    policy::{Facts, KnownDomains, MaySendAs, Mode, PolicyInput, Ruleset, RulesetInputs, Tell},
     sensitive::Sensitive,
 };
 use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc, time::Duration};
@@ -37,7 +37,10 @@ pub fn ruleset_with(rules: &[(&str, &str)], more: &str, mode: Mode, may_send_as:
         may_send_as,
         mode,
     });
-    built.unwrap_or_else(|mistakes| panic!("{mistakes}"))
+    let mut diagnostics = Diagnostics::default();
+    let agency = [Source::new("organisations.txt", "agency.example")];
+    let domains = KnownDomains::parse(&[], &agency, &mut diagnostics);
+    built.unwrap_or_else(|mistakes| panic!("{mistakes}")).with_domains(domains, "")
 }
 
 /// A rule that enforces, with tests that nobody runs here.

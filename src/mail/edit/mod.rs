@@ -27,7 +27,7 @@ pub use self::splice::Edited;
 pub(super) use self::splice::without;
 
 use self::{header::HeaderPlan, place::Places, splice::Splices, verify::Promise};
-use super::{Message, PartId, doubt};
+use super::{Address, Message, PartId, doubt};
 use std::sync::Arc;
 
 /// One change that a rule asks for.
@@ -39,9 +39,16 @@ pub enum Edit {
     AppendNotice {
         notice: Arc<Notice>,
     },
-    /// To and Cc no longer name the recipients: To becomes `undisclosed-recipients:;`, Cc and Bcc and their
-    /// Resent forms go. The envelope is unchanged.
+    /// No field names the recipients any more: To becomes `undisclosed-recipients:;`, Cc and Bcc and their
+    /// Resent forms go, and so does whatever else repeats their addresses. The envelope is unchanged.
     HideRecipients,
+    /// The same, and To names this one address: the sender's own, or of an individual copy its recipient's.
+    ShowOnly {
+        address: Address,
+    },
+    /// Each recipient gets a copy that names them alone. Made as `HideRecipients` here; the copies are made of that when they
+    /// leave.
+    IndividualCopies,
     /// Sets a field of the message's header: the first of that name is replaced, others go; none: added at the end.
     SetHeader {
         name: String,
@@ -102,7 +109,7 @@ impl Edit {
     pub fn kind(&self) -> &'static str {
         match self {
             Edit::AppendNotice { .. } => "append-notice",
-            Edit::HideRecipients => "hide-recipients",
+            Edit::HideRecipients | Edit::ShowOnly { .. } | Edit::IndividualCopies => "hide-recipients",
             Edit::SetHeader { .. } => "set-header",
             Edit::RemoveHeader { .. } => "remove-header",
             Edit::TagSubject { .. } => "tag-subject",
@@ -262,7 +269,10 @@ impl<'m> Work<'m> {
                 Edit::TagSubject { tag } => plan.tag_subject(tag, transport)?,
                 Edit::SetHeader { name, value } => plan.set(name, value, transport)?,
                 Edit::RemoveHeader { name } => plan.remove(name)?,
-                Edit::HideRecipients => recipients::hide(self.message, &mut plan),
+                Edit::HideRecipients | Edit::IndividualCopies => recipients::hide(self.message, &mut plan, None),
+                Edit::ShowOnly { address } => {
+                    recipients::hide(self.message, &mut plan, recipients::writable(address, transport))
+                }
                 Edit::AppendNotice { .. } => false,
             };
             if changed {
@@ -274,7 +284,7 @@ impl<'m> Work<'m> {
             } else {
                 self.skipped.push(Skipped { kind: edit.kind(), reason: "already so" });
             }
-            self.promises.extend(Promise::of(edit));
+            self.promises.extend(Promise::of(edit, transport));
         }
         Ok(plan)
     }
@@ -323,7 +333,7 @@ impl Edit {
     pub fn check(&self) -> Result<(), EditFailure> {
         let empty = Message::parse(b"Subject: x\r\n\r\n".to_vec());
         match self {
-            Edit::AppendNotice { .. } | Edit::HideRecipients => Ok(()),
+            Edit::AppendNotice { .. } | Edit::HideRecipients | Edit::ShowOnly { .. } | Edit::IndividualCopies => Ok(()),
             _ => apply(&empty, std::slice::from_ref(self), Transport::default()).map(|_| ()),
         }
     }

@@ -39,6 +39,10 @@ fn edits(name: &str) -> Vec<Edit> {
         _ if name == "hide-and-notice" => [vec![Edit::HideRecipients], plain_notice()].concat(),
         _ if name == "plain-long-notice-line" => vec![notice(&"notice ".repeat(300), "")],
         Some("hide") => vec![Edit::HideRecipients],
+        Some("only") => {
+            let address = Address::parse("ada@ours.example").expect("an address");
+            vec![Edit::ShowOnly { address }]
+        }
         Some("tag") => tag(if name.contains("nonascii") { "Extern – grün" } else { "External" }),
         Some("set") => set(if name == "set-encoded" { "Grün – intern" } else { "internal" }),
         Some("remove") => vec![Edit::RemoveHeader { name: "X-Class".into() }],
@@ -133,6 +137,9 @@ fn outcomes() -> Vec<(&'static str, Outcome)> {
         "hide-resent",
         "hide-cc-only",
         "hide-signed",
+        "hide-everywhere",
+        "only-everywhere",
+        "only-none-named",
         "tag-plain",
         "tag-long-subject",
         "tag-folded-subject",

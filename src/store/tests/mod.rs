@@ -132,6 +132,7 @@ pub(super) fn new_case() -> NewCase {
         message: BODY.into(),
         tell_later: false,
         split: None,
+        addressed: None,
     }
 }
 
