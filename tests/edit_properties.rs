@@ -281,7 +281,7 @@ proptest! {
             true => Edit::ShowOnly { address: outgate::mail::Address::parse("ann@ours.example").unwrap() },
             false => Edit::HideRecipients,
         };
-        let after = Message::parse(apply(&before, &[edit.clone()], Transport::default()).unwrap().bytes());
+        let after = Message::parse(apply(&before, std::slice::from_ref(&edit), Transport::default()).unwrap().bytes());
         for field in &after.root().fields {
             let name = String::from_utf8(after.read(field.name.clone()).to_vec()).unwrap();
             let text = after.field_text(field).text.to_lowercase();
