@@ -43,6 +43,11 @@ pub enum Action {
         value: String,
         fallback: Fallback,
     },
+    /// All fields of these names go.
+    RemoveHeader {
+        names: Vec<String>,
+        fallback: Fallback,
+    },
     TagSubject {
         tag: String,
         fallback: Fallback,
@@ -83,8 +88,16 @@ const REPLIES: [(&str, Replies); 3] =
 const PLACEMENTS: [(&str, Placement); 2] =
     [("end-of-own-text", Placement::EndOfOwnText), ("end-of-message", Placement::EndOfMessage)];
 
-const ACTIONS: [&str; 7] =
-    ["append-notice", "hide-recipients", "hold", "hold-for-approval", "return-to-sender", "set-header", "tag-subject"];
+const ACTIONS: [&str; 8] = [
+    "append-notice",
+    "hide-recipients",
+    "hold",
+    "hold-for-approval",
+    "remove-header",
+    "return-to-sender",
+    "set-header",
+    "tag-subject",
+];
 
 const FALLBACKS: [(&str, Fallback); 3] =
     [("relay", Fallback::Relay), ("return", Fallback::Return), ("hold", Fallback::Hold)];
@@ -117,6 +130,7 @@ impl Action {
             Action::HideRecipients { .. } => "hide-recipients",
             Action::AppendNotice { .. } => "append-notice",
             Action::SetHeader { .. } => "set-header",
+            Action::RemoveHeader { .. } => "remove-header",
             Action::TagSubject { .. } => "tag-subject",
         }
     }
@@ -252,6 +266,15 @@ fn read(action: &str, name: Located<String>, table: &Table<'_>) -> Option<Action
             let fallback = fallback(Fallback::Relay);
             Some(Action::SetHeader { name: name?.value, value: value?.value, fallback })
         }
+        "remove-header" => {
+            let names = table.parsed_list("names", "a field name such as X-Internal", removable_field);
+            let fallback = fallback(Fallback::Relay);
+            if names.is_empty() && !table.has("names") {
+                table.mistake_at(table.at(), "`names` is missing in [then.remove-header]");
+            }
+            let names: Vec<String> = names.into_iter().map(|name| name.value).collect();
+            (!names.is_empty()).then_some(Action::RemoveHeader { names, fallback })
+        }
         "tag-subject" => {
             let tag = table.required("tag").and_then(|tag| tag.parsed("one line of at most 40 characters", short_line));
             Some(Action::TagSubject { fallback: fallback(Fallback::Relay), tag: tag?.value })
@@ -296,6 +319,12 @@ fn free_field(text: &str) -> Result<String, &'static str> {
         return Err("a rule may not set this field");
     }
     Ok(name)
+}
+
+/// A Bcc that was left in the message is nobody's to read (RFC 5322 3.6.3).
+fn removable_field(text: &str) -> Result<String, &'static str> {
+    let name = field_name(text)?;
+    if ["bcc", "resent-bcc"].iter().any(|bcc| name.eq_ignore_ascii_case(bcc)) { Ok(name) } else { free_field(text) }
 }
 
 /// No control characters: a line end would begin a new field.

@@ -186,6 +186,9 @@ fn planned(active: &ActiveRule, seen: &Seen<'_>) -> Result<Vec<PlannedEdit>, &'s
         Action::SetHeader { name, value, fallback } => {
             vec![edit(Edit::SetHeader { name: name.clone(), value: value.clone() }, *fallback)]
         }
+        Action::RemoveHeader { names, fallback } => {
+            names.iter().map(|name| edit(Edit::RemoveHeader { name: name.clone() }, *fallback)).collect()
+        }
         Action::TagSubject { tag, fallback } => vec![edit(Edit::TagSubject { tag: tag.clone() }, *fallback)],
         Action::Hold { .. } | Action::HoldForApproval { .. } | Action::ReturnToSender { .. } => Vec::new(),
     })

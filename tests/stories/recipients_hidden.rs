@@ -93,6 +93,21 @@ fn each_gets_a_copy_and_the_sender_is_told_once() {
     println!("12 recipients through each door: 24 of 24 copies, each names one, 2 notices");
 }
 
+/// By way of a hop that gives our own mail back to us: a copy goes on to its recipient, and to nobody else.
+#[test]
+fn a_copy_that_comes_back_to_our_door_goes_on_as_it_is() {
+    let hop = Hop::start();
+    let gateway = gateway(&hop);
+    let to = people(0..4);
+    assert!(say(&gateway, &to, &message("back", "Support group", &to, "")).contains("Taken as"));
+    all_there(&hop, "back", &to);
+    let copy = hop.with_number("back").into_iter().find(|copy| copy.recipients == ["person2@mail.example"]).unwrap();
+    assert_eq!(hand_in(gateway.door(), BEN, &["person2@mail.example"], &copy.bytes), "250 2.0.0 kept");
+    wait_for("it again", Duration::from_secs(10), || (copies(&hop, "back")["person2@mail.example"] == 2).then_some(()));
+    let answer = hand_in(gateway.door(), BEN, &["person2@mail.example", "eve@mail.example"], &copy.bytes);
+    assert!(answer.contains("Taken as"), "to another it is judged: {answer}");
+}
+
 /// A copy that is refused is reported, once, and the others go on. The address is refused after the door asked for it.
 #[test]
 fn a_copy_that_fails_is_reported_and_the_others_arrive() {
