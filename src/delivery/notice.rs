@@ -253,6 +253,7 @@ mod tests {
             message_id: "<one@ours.example>".to_string().into(),
             user: None,
             grounds: vec![FacedGround {
+                tells_hidden: false,
                 rule: "personal-data-outside".into(),
                 title: "Personal data leaves only encrypted".into(),
                 clauses: vec![("A-sensitive".into(), "no transfer of any sensitive information".into())],

@@ -130,8 +130,8 @@ impl Gateway {
         let planned = verdict.consignments.iter().flat_map(|consignment| &consignment.edits);
         let noticed = if made.notices_stand { loaded.ruleset.once_per_thread(planned) } else { Vec::new() };
         let applied = made.applied;
-        let hidden = match applied.as_ref().is_some_and(hides) {
-            true => Some((self.telling(&submission, &verdict, false, &loaded).await, Addressed::of(&submission))),
+        let hidden = match applied.as_ref().is_some_and(Applied::hides_recipients) {
+            true => Some((self.telling(&submission, &verdict, false).await, Addressed::of(&submission))),
             false => None,
         };
         let edited = applied.as_ref().map(|applied| applied.edited.clone());
@@ -157,7 +157,7 @@ impl Gateway {
         let edits: Vec<String> = applied.as_ref().map_or(Vec::new(), kinds);
         // Who sees whom is remembered of a message that left with its recipients as they stand.
         let seen = FactQuery { notices: noticed, ..self.seen_in(&submission, counted == PASSED) };
-        let shows = !applied.as_ref().is_some_and(hides);
+        let shows = !applied.as_ref().is_some_and(Applied::hides_recipients);
         let (id, key, split) = (submission.id, submission.retry_key, submission.split_key);
         let door = submission.origin.door;
         let handed = HandedOn { id, key, split, door, counted, events, edits, seen, shows, hidden };
@@ -427,11 +427,6 @@ fn told(entry: Entry, id: SubmissionId, hidden: Option<Hidden>) -> Entry {
         Some((telling, addressed)) => entry.with_hidden(id, telling, addressed),
         None => entry,
     }
-}
-
-/// Whether recipients were hidden from each other.
-fn hides(applied: &Applied) -> bool {
-    applied.changes.iter().any(|change| change.kind == "hide-recipients")
 }
 
 /// A verdict that an auditor will ask about: a rule found something.

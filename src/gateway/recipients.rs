@@ -46,7 +46,7 @@ impl Gateway {
         let envelope = each_once(&submission.envelope);
         let copies = u32::try_from(envelope.recipients.len()).unwrap_or(u32::MAX);
         events.push(self.event(&submission, What::SentApart { copies, edits }));
-        let telling = self.telling(&submission, &verdict, true, loaded).await;
+        let telling = self.telling(&submission, &verdict, true).await;
         let (message, trace, dkim) =
             (submission.message.clone(), submission.trace.clone(), loaded.settings.dkim.clone());
         let content = tokio::task::spawn_blocking(move || made.content(&trace, &message, &dkim)).await;
@@ -64,15 +64,9 @@ impl Gateway {
     }
 
     /// What the sender is told of recipients that were hidden, when the rule says that they are told.
-    pub(super) async fn telling(
-        &self,
-        submission: &Submission,
-        verdict: &Verdict,
-        apart: bool,
-        loaded: &Loaded,
-    ) -> Option<Telling> {
+    pub(super) async fn telling(&self, submission: &Submission, verdict: &Verdict, apart: bool) -> Option<Telling> {
         let mut grounds = verdict.grounds.iter().filter(|ground| ground.mode == Mode::Enforce);
-        let ground = grounds.find(|ground| loaded.ruleset.tells_of_hiding(&ground.rule))?;
+        let ground = grounds.find(|ground| ground.tells_hidden)?;
         if let Some(addressed) = Addressed::of(submission)
             && self.store.was_hidden(&addressed).await
         {

@@ -135,6 +135,7 @@ fn ground(active: &ActiveRule, mode: Mode, seen: &Seen<'_>) -> Ground {
             _ => rule.advice.clone(),
         },
         tell_sender: told && !seen.is_unanswerable(),
+        tells_hidden: matches!(rule.action, Action::HideRecipients { notice: Some(_), .. }),
         findings: rule.evidence(seen),
     }
 }

@@ -98,6 +98,8 @@ pub struct Ground {
     pub advice: Arc<str>,
     /// Whether the sender is told of a hold.
     pub tell_sender: bool,
+    /// Whether they are told when its recipients were hidden from each other.
+    pub tells_hidden: bool,
     pub findings: Vec<Finding>,
 }
 

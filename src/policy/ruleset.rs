@@ -192,12 +192,6 @@ impl Ruleset {
         conditions.into_iter().any(|(_, condition)| matches!(condition, super::Condition::FollowsStopped(_)))
     }
 
-    /// Whether its sender is told of what this rule hides.
-    pub fn tells_of_hiding(&self, rule: &str) -> bool {
-        let active = self.active.iter().find(|active| *active.rule.name == *rule);
-        active.is_some_and(|active| matches!(active.rule.action, super::Action::HideRecipients { notice: Some(_), .. }))
-    }
-
     /// Whether some active rule asks for the thread's history, so that it must be looked up.
     pub fn asks_for_threads(&self) -> bool {
         let conditions = self.active.iter().flat_map(|active| &active.rule.conditions);

@@ -79,6 +79,7 @@ fn faced(ground: &Ground) -> FacedGround {
         clauses: ground.clauses.iter().map(|clause| (clause.id.to_string(), clause.text.to_string())).collect(),
         disposition: ground.disposition,
         advice: ground.advice.to_string(),
+        tells_hidden: ground.tells_hidden,
         evidence: evidence
             .map(|finding| (finding.detector.to_string(), finding.part.to_string(), finding.excerpt.clone().into()))
             .collect(),

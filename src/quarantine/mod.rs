@@ -84,6 +84,9 @@ pub struct FacedGround {
     pub advice: String,
     /// Detector, part, masked excerpt.
     pub evidence: Vec<(String, String, Sensitive<String>)>,
+    /// Its sender is told when it leaves with its recipients hidden from each other.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tells_hidden: bool,
 }
 
 /// A case as opened for a person.

@@ -72,6 +72,7 @@ impl Bench {
             epoch: 0,
         };
         let ground = FacedGround {
+            tells_hidden: false,
             rule: "a-rule".into(),
             title: "A rule".into(),
             clauses: Vec::new(),

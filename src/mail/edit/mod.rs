@@ -162,6 +162,11 @@ pub struct Applied {
 }
 
 impl Applied {
+    /// Whether recipients were hidden from each other.
+    pub fn hides_recipients(&self) -> bool {
+        self.changes.iter().any(|change| change.kind == "hide-recipients")
+    }
+
     /// The bytes that leave, in one copy.
     pub fn bytes(&self) -> Vec<u8> {
         self.edited.to_vec()
