@@ -79,6 +79,8 @@ mod stopped_under_load;
 mod store_faults;
 #[path = "stories/supervised.rs"]
 mod supervised;
+#[path = "stories/the_senders_own_notice.rs"]
+mod the_senders_own_notice;
 #[path = "stories/untouched_is_identical.rs"]
 mod untouched_is_identical;
 #[path = "stories/watched_and_not_changed.rs"]

@@ -85,6 +85,11 @@ impl Check<'_> {
         if written.smtp.is_none() && written.milter.is_none() {
             self.mistake(0..0, "no door: nobody can hand in mail", "write [smtp] or [milter]");
         }
+        if let Some(legal) = &written.legal
+            && !legal.missing().is_empty()
+        {
+            self.remarks.push(format!("[legal] does not give {}", legal.missing().join(", ")));
+        }
         if written.archive.is_some() {
             self.remarks.push("[archive]: the archive is not built yet (issue 8); nothing is archived".into());
         }
@@ -189,6 +194,7 @@ fn settings(
         },
         dkim,
         directory,
+        legal: written.legal.unwrap_or_default(),
         metrics: Metrics {
             listen: written.metrics_listen.map_or_else(|| parsed(default::METRICS_LISTEN), |listen| listen.value),
         },

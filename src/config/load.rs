@@ -82,6 +82,7 @@ pub fn load_unproven(file: &Path) -> Result<Loaded, Diagnostics> {
         policies: policies(home, &read.source, &read.policies, &mut diagnostics),
         rules,
         notices: notices::read(home, &mut diagnostics),
+        legal: read.settings.as_ref().map(|settings| settings.legal.clone()).unwrap_or_default(),
         detectors: names,
         detectors_digest: digest,
         own_domains: read.settings.as_ref().map(|settings| settings.own_domains.clone()).unwrap_or_default(),

@@ -8,7 +8,7 @@ use crate::{
         smtp::{Auth, Peer, TlsSettings},
     },
     mail::{Address, dkim::Dkim},
-    policy::{Directory, MaySendAs, Mode},
+    policy::{Directory, Legal, MaySendAs, Mode},
 };
 use std::{
     collections::BTreeMap,
@@ -45,6 +45,8 @@ pub struct Settings {
     pub dkim: Arc<Dkim>,
     /// As it was when read.
     pub directory: Arc<Directory>,
+    /// How the organisation is registered; a policy's own takes its place.
+    pub legal: Legal,
     pub metrics: Metrics,
     pub archive: Option<Archive>,
     pub store: Store,

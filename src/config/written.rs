@@ -5,7 +5,10 @@ use super::{directory, dkim, milter, next_hop, smtp};
 use crate::{
     diagnostic::{self, Diagnostic, Diagnostics, Located, Source, Table},
     mail::Address,
-    policy::{Mode, Who},
+    policy::{
+        Mode, Who,
+        legal::{self, Legal},
+    },
 };
 use std::{net::SocketAddr, time::Duration};
 
@@ -36,6 +39,7 @@ pub(super) struct Written {
     pub may_send_as: Vec<SharedMailbox>,
     pub dkim: Vec<dkim::Written>,
     pub directory: Option<directory::Written>,
+    pub legal: Option<Legal>,
     pub metrics_listen: Option<Located<SocketAddr>>,
     pub archive: Option<Archive>,
     pub store: Store,
@@ -77,6 +81,7 @@ pub(super) fn read(source: &Source, diagnostics: &mut Diagnostics) -> Option<Wri
             may_send_as: section(table, "may-send-as", may_send_as).unwrap_or_default(),
             dkim: dkim::read(table),
             directory: section(table, "directory", directory::read),
+            legal: section(table, "legal", legal::read),
             metrics_listen: section(table, "metrics", |metrics| metrics.parsed("listen", LISTEN, socket)).flatten(),
             archive: section(table, "archive", |archive| Archive { keep: archive.duration("keep") }),
             store: section(table, "store", store).unwrap_or_default(),

@@ -255,7 +255,7 @@ impl Condition {
     }
 }
 
-fn direction(seen: &Seen<'_>) -> Direction {
+pub fn direction(seen: &Seen<'_>) -> Direction {
     match (seen.is_from_us(), seen.outside_recipients() > 0) {
         (false, _) => Direction::Foreign,
         (true, true) => Direction::Outbound,

@@ -16,6 +16,7 @@ mod figures;
 mod finds;
 mod follow;
 mod judge;
+pub mod legal;
 pub mod planned;
 pub mod prove;
 pub mod rule;
@@ -23,10 +24,11 @@ mod ruleset;
 mod seen;
 mod sensitive;
 mod when;
+mod wording;
 
 pub use action::Action;
 pub use authorship::{MaySendAs, Who};
-pub use clause::{Group, NoticeText, Policy};
+pub use clause::{Group, Policy};
 pub use condition::Condition;
 pub use coverage::{Connected, Coverage, Covered, coverage};
 pub use directory::{Directory, Person, Written};
@@ -34,9 +36,11 @@ pub use domains::KnownDomains;
 pub use explain::explain;
 pub use follow::{Addressed, Followed};
 pub use judge::{asks, is_incoming, judge};
+pub use legal::Legal;
 pub use planned::PlannedEdit;
 pub use rule::Rule;
 pub use ruleset::{ActiveRule, PolicyInput, Ruleset, RulesetInputs};
+pub use wording::NoticeText;
 
 use crate::{
     detect::Finding,

@@ -31,6 +31,7 @@ pub fn ruleset_with(rules: &[(&str, &str)], more: &str, mode: Mode, may_send_as:
         policies: vec![PolicyInput { name: "test".into(), source: Source::new("policy.toml", policy) }],
         rules: rules.iter().map(|(name, text)| Source::new(format!("rules/{name}.toml"), *text)).collect(),
         notices: BTreeMap::new(),
+        legal: Default::default(),
         detectors: ["personal.uk-nino", "words.abuse"].map(String::from).to_vec(),
         detectors_digest: String::new(),
         own_domains: Vec::new(),

@@ -349,6 +349,11 @@ impl Notice {
         self.plain.trim().is_empty() && self.html.trim().is_empty()
     }
 
+    /// Whether it stands directly below `before`, which is one of the same lines.
+    fn follows(&self, before: &Notice) -> bool {
+        self.continues && self.name == before.name
+    }
+
     pub fn digest(&self) -> NoticeDigest {
         repeat::digest(self)
     }

@@ -66,7 +66,7 @@ pub(super) fn append(
     let mut added = Vec::new();
     for (index, notice) in notices.iter().enumerate() {
         let wanted = Wanted::new(notice);
-        if notices.iter().any(|other| !std::ptr::eq(*other, *notice) && wanted.is_said_by(other)) {
+        if is_said(notices, index, &wanted) {
             continue;
         }
         let in_text = |index: usize, body: &Body| wanted.stands_in_part(message, index, &body.view);
@@ -102,13 +102,23 @@ pub(super) fn append(
     Ok(Some(edit))
 }
 
+/// Whether another of the notices says it too; of two that say the same, the second does.
+fn is_said(notices: &[&Notice], index: usize, wanted: &Wanted) -> bool {
+    let says = |(at, other): (usize, &&Notice)| {
+        at != index && wanted.is_said_by(other) && (at < index || !Wanted::new(other).is_said_by(notices[index]))
+    };
+    notices.iter().enumerate().any(says)
+}
+
 fn plain_insertion(notices: &[&Notice], body: &Body, at: usize) -> String {
     let whole_body = body.part.parent.is_none();
     notice_plain::compose(notices, &body.view[..at], at == body.view.len(), whole_body, Lines::of(body.part))
 }
 
 fn html_insertion(notices: &[&Notice], body: &Body, at: usize) -> String {
-    let element = |(index, notice): (usize, &&Notice)| notice_html::element(notice, index > 0 && notice.continues);
+    let element = |(index, notice): (usize, &&Notice)| {
+        notice_html::element(notice, index > 0 && notice.follows(notices[index - 1]))
+    };
     let elements: Vec<String> = notices.iter().enumerate().map(element).collect();
     let begins_line = at == 0 || body.view[at - 1] == b'\n';
     let ends_line = at < body.view.len() || body.view.ends_with(b"\n") || body.part.parent.is_none();

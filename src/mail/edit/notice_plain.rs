@@ -55,7 +55,7 @@ pub(super) fn compose(notices: &[&Notice], before: &[u8], at_end: bool, whole_bo
     out.extend(std::iter::repeat_n('\n', wanted.saturating_sub(breaks)));
     for (index, notice) in notices.iter().enumerate() {
         if index > 0 {
-            out.push_str(if notice.continues { "\n" } else { "\n\n" });
+            out.push_str(if notice.follows(notices[index - 1]) { "\n" } else { "\n\n" });
         }
         let plain =
             if notice.plain.trim().is_empty() { super::notice_html::shown(&notice.html) } else { notice.plain.clone() };

@@ -75,9 +75,10 @@ fn at_the_end_of_the_message() {
 
 #[test]
 fn lines_that_belong_together_and_what_another_notice_says_already() {
-    let line = |plain: &str, known_by: &[&str], continues| {
-        let known_by = known_by.iter().map(|words| words.to_string()).collect();
-        let notice = Notice { plain: plain.into(), known_by, continues, ..Notice::default() };
+    let line = |plain: &str, known: &[&str], continues| {
+        let known_by = known.iter().map(|words| words.to_string()).collect();
+        let name = if known.is_empty() { "private" } else { "legal" }.into();
+        let notice = Notice { name, plain: plain.into(), known_by, continues, ..Notice::default() };
         Edit::AppendNotice { notice: Arc::new(notice) }
     };
     let edits = [
@@ -94,7 +95,7 @@ fn lines_that_belong_together_and_what_another_notice_says_already() {
         ),
         (
             "Hi\r\n-- \r\nAnn, Example Trust (1234567)\r\n",
-            "Hi\r\n-- \r\nAnn, Example Trust (1234567)\r\n\r\nPrivate.\r\nRegistered office: 1 The Street\r\n",
+            "Hi\r\n-- \r\nAnn, Example Trust (1234567)\r\n\r\nPrivate.\r\n\r\nRegistered office: 1 The Street\r\n",
         ),
     ] {
         let applied = apply(&message(text), &edits, Transport::default()).unwrap();
