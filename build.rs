@@ -7,11 +7,12 @@ use std::{
 };
 
 /// Where a folder of the configuration lies in the source tree.
-const FOLDERS: [(&str, &str); 5] = [
+const FOLDERS: [(&str, &str); 6] = [
     ("policies", "config/policies"),
     ("rules", "config/rules"),
     ("detectors", "config/detectors"),
     ("notices", "config/notices"),
+    ("domains", "config/domains"),
     ("wordlists", "wordlists"),
 ];
 

@@ -10,6 +10,7 @@ mod files;
 mod house;
 mod housekeeping;
 mod pulse;
+mod recipients;
 mod scan;
 mod split;
 mod trial;
@@ -32,7 +33,7 @@ use crate::{
     intake::{
         Account, AccountName, Accounts, Answer, Budget, Corridor, Onward, RetryKey, Shortage, StoreDown, Submission,
     },
-    policy::{self, FactQuery, FactSource, Facts, Mode},
+    policy::{self, FactSource, Facts, Mode},
     store::Store,
 };
 use arc_swap::ArcSwap;
@@ -93,12 +94,12 @@ impl Corridor for Gateway {
             Err(busy) => return self.cannot_tell(&submission, busy.reason()).await,
         };
         let earlier = self.enter(&submission, &loaded);
-        let facts = if loaded.ruleset.asks_for_threads() {
-            self.store.facts(FactQuery::of(&submission.message)).await
-        } else {
-            Facts::unknown_past(OffsetDateTime::now_utc())
+        let directory = &loaded.settings.directory;
+        let facts = match policy::asks(&submission, &scan, directory, &loaded.ruleset) {
+            Some(query) => self.store.facts(query).await,
+            None => Facts::unknown_past(OffsetDateTime::now_utc()),
         };
-        let facts = Facts { earlier, ..facts };
+        let facts = Facts { earlier, directory: directory.clone(), ..facts };
         let verdict = policy::judge(&submission, &scan, &facts, &loaded.ruleset);
         let making = self.scanners.make(&submission, &verdict, onward.changes(), &self.memory);
         // The room of what was made is kept until the message has left.

@@ -45,7 +45,9 @@ fn with_crlf(bytes: &[u8]) -> Vec<u8> {
 }
 
 fn notice(plain: &str) -> Edit {
-    Edit::AppendNotice { notice: Arc::new(Notice { name: "n".into(), plain: plain.into(), html: String::new() }) }
+    Edit::AppendNotice {
+        notice: Arc::new(Notice { name: "n".into(), plain: plain.into(), html: String::new(), ..Notice::default() }),
+    }
 }
 
 /// Types, places and hashes of the leaves that are not `touched`.

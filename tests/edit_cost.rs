@@ -15,7 +15,9 @@ const HEAD: &str = "From: Ada Example <ada@ours.example>\r\nTo: Ben Sample <ben@
 fn notice() -> Vec<Edit> {
     let plain =
         "This message is confidential.\nIf it is not for you, please delete it.\n\nExample Trust, charity 0000000";
-    vec![Edit::AppendNotice { notice: Arc::new(Notice { name: "n".into(), plain: plain.into(), html: String::new() }) }]
+    vec![Edit::AppendNotice {
+        notice: Arc::new(Notice { name: "n".into(), plain: plain.into(), html: String::new(), ..Notice::default() }),
+    }]
 }
 
 fn lines(bytes: usize) -> String {

@@ -148,7 +148,9 @@ fn message(node: &Node) -> Vec<u8> {
 }
 
 fn notice(plain: &str) -> Edit {
-    Edit::AppendNotice { notice: Arc::new(Notice { name: "n".into(), plain: plain.into(), html: String::new() }) }
+    Edit::AppendNotice {
+        notice: Arc::new(Notice { name: "n".into(), plain: plain.into(), html: String::new(), ..Notice::default() }),
+    }
 }
 
 fn span(part: &Part) -> std::ops::Range<usize> {
@@ -254,5 +256,81 @@ proptest! {
             .replace("To: ben@elsewhere.example,\r\n\tcleo@elsewhere.example\r\n", "To: undisclosed-recipients:;\r\n")
             .replace("Cc: dan@elsewhere.example\r\n", "");
         prop_assert_eq!(head, expected);
+    }
+
+    /// However and wherever a header names those whom To and Cc name: afterwards none of them stands in any field but those
+    /// of authors, and nothing else has changed.
+    #[test]
+    fn hidden_recipients_stand_nowhere_any_more(
+        fields in prop::collection::vec((0..FIELDS.len(), prop::collection::vec((0..6usize, 0..6usize), 1..5)), 1..8),
+        only in any::<bool>(),
+    ) {
+        let mut header = String::from("From: Ann <ann@ours.example>\r\nX-Kept: p9@elsewhere.example\r\n");
+        let mut hidden = std::collections::BTreeSet::new();
+        for (name, people) in &fields {
+            let name = FIELDS[*name];
+            let value: Vec<String> = people.iter().map(|(person, spelling)| spelled(*person, *spelling)).collect();
+            header.push_str(&format!("{name}: {}\r\n", value.join(",\r\n ")));
+            if NAMES.contains(&name) || (name == "Reply-To" && distinct(people) > 3) {
+                hidden.extend(people.iter().map(|(person, _)| address(*person)));
+            }
+        }
+        header.push_str("Message-ID: <1@ours.example>\r\nSubject: x\r\n\r\np1@elsewhere.example\r\n");
+        let before = Message::parse(header.clone().into_bytes());
+        let edit = match only {
+            true => Edit::ShowOnly { address: outgate::mail::Address::parse("ann@ours.example").unwrap() },
+            false => Edit::HideRecipients,
+        };
+        let after = Message::parse(apply(&before, std::slice::from_ref(&edit), Transport::default()).unwrap().bytes());
+        for field in &after.root().fields {
+            let name = String::from_utf8(after.read(field.name.clone()).to_vec()).unwrap();
+            let text = after.field_text(field).text.to_lowercase();
+            let raw = String::from_utf8(after.read(field.value.clone()).to_vec()).unwrap().to_lowercase();
+            let named: Vec<_> = hidden.iter().filter(|one| text.contains(*one) || raw.contains(*one)).collect();
+            let answers = (0..6).filter(|person| text.contains(&address(*person))).count();
+            let one_answer = ["Reply-To", "Mail-Followup-To"].contains(&name.as_str()) && answers == 1;
+            prop_assert!(named.is_empty() || one_answer, "{name}: {named:?} in {text}\nof {header}");
+        }
+        prop_assert_eq!(after.fields(after.root(), "X-Kept").count(), 1);
+        prop_assert!(after.read(0..after.len()).ends_with(b"Subject: x\r\n\r\np1@elsewhere.example\r\n") || only);
+        let again = apply(&after, &[edit], Transport::default()).unwrap();
+        prop_assert_eq!(again.bytes(), after.read(0..after.len()).to_vec());
+    }
+}
+
+/// Fields by which a recipient is named, and others in which one may stand.
+const FIELDS: [&str; 11] = [
+    "To",
+    "Cc",
+    "Bcc",
+    "Resent-To",
+    "X-Envelope-To",
+    "Delivered-To",
+    "Reply-To",
+    "Mail-Followup-To",
+    "X-Team",
+    "List-Post",
+    "to",
+];
+const NAMES: [&str; 7] = ["To", "Cc", "Bcc", "Resent-To", "X-Envelope-To", "Delivered-To", "to"];
+
+fn address(person: usize) -> String {
+    format!("p{person}@elsewhere.example")
+}
+
+fn distinct(people: &[(usize, usize)]) -> usize {
+    people.iter().map(|(person, _)| person).collect::<std::collections::BTreeSet<_>>().len()
+}
+
+/// One address as clients and people write it.
+fn spelled(person: usize, spelling: usize) -> String {
+    let address = address(person);
+    match spelling {
+        0 => address,
+        1 => format!("Person <{}>", address.to_uppercase()),
+        2 => format!("\"{address}\" <{address}>"),
+        3 => format!("=?utf-8?q?{}?= <{address}>", address.replace('@', "=40")),
+        4 => format!("Friends: {address};"),
+        _ => format!("'{address}' <{address}>"),
     }
 }

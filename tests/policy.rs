@@ -6,6 +6,7 @@ mod policy {
     mod conditions;
     mod invalid;
     mod judging;
+    mod replies;
     mod shipped;
     mod world;
 }

@@ -13,6 +13,7 @@
 //! * `OUTGATE_CORPORA=DIR`: every message in `DIR/mail` goes through the gateway (without it: the fixtures);
 //! * `OUTGATE_RESTARTS=50`: so many restarts under constant clients (without it: 5);
 //! * `OUTGATE_CLOCK_MINUTE=1`: housekeeping is waited for while the clock is wrong;
+//! * `OUTGATE_COPIES_KILLED=50`: so many mailings with two kills amid each (without it: 3);
 //! * `OUTGATE_BIN=FILE`: another build of the binary, such as the release build;
 //! * `OUTGATE_SHOW_LOG=1`: the gateway's log of a story that failed.
 
@@ -36,6 +37,8 @@ mod doctor;
 mod erased_is_gone;
 #[path = "stories/files_exhausted.rs"]
 mod files_exhausted;
+#[path = "stories/five_messages_in_a_thread.rs"]
+mod five_messages_in_a_thread;
 #[path = "stories/generated_is_identical.rs"]
 mod generated_is_identical;
 #[path = "stories/greylisted.rs"]
@@ -64,6 +67,8 @@ mod our_own_mail;
 mod overload;
 #[path = "stories/power_cut.rs"]
 mod power_cut;
+#[path = "stories/recipients_hidden.rs"]
+mod recipients_hidden;
 #[path = "stories/seed_rules_at_the_door.rs"]
 mod seed_rules_at_the_door;
 #[path = "stories/sent_twice_on_purpose.rs"]
@@ -78,6 +83,8 @@ mod stopped_under_load;
 mod store_faults;
 #[path = "stories/supervised.rs"]
 mod supervised;
+#[path = "stories/the_senders_own_notice.rs"]
+mod the_senders_own_notice;
 #[path = "stories/untouched_is_identical.rs"]
 mod untouched_is_identical;
 #[path = "stories/watched_and_not_changed.rs"]

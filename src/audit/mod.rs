@@ -54,6 +54,11 @@ pub enum What {
     Held {
         category: Category,
     },
+    /// Our outbox sends so many copies, each to one recipient.
+    SentApart {
+        copies: u32,
+        edits: Vec<String>,
+    },
     /// Another transaction of a message that waits already: its recipients came into that case.
     Joined {
         case: SubmissionId,

@@ -50,7 +50,8 @@ const LARGEST: u64 = 64 << 20;
 pub fn judge(loaded: &Loaded, file: &Path, circumstances: &Circumstances<'_>) -> Result<Judged, Failure> {
     let submission = submission(file, circumstances)?;
     let scan = loaded.detectors.scan(&submission.message);
-    let facts = Facts::unknown_past(submission.received_at);
+    let directory = loaded.settings.directory.clone();
+    let facts = Facts { directory, ..Facts::unknown_past(submission.received_at) };
     let incoming = policy::is_incoming(&submission, &loaded.ruleset);
     let mut verdict = policy::judge(&submission, &scan, &facts, &loaded.ruleset);
     if incoming {

@@ -1,7 +1,7 @@
 //! From the settings as written to the settings as checked: defaults filled in, and what does not go together refused.
 
 use super::{
-    dkim, milter, next_hop,
+    directory, dkim, milter, next_hop,
     settings::{Archive, Console, Metrics, NextHop, Notices, Settings, SmtpDoor, Store},
     smtp,
     written::{self, Written},
@@ -10,7 +10,7 @@ use crate::{
     diagnostic::{Diagnostic, Diagnostics, Located, Source},
     intake::milter::Listen,
     mail::dkim::Dkim,
-    policy::{MaySendAs, Mode},
+    policy::{Directory, MaySendAs, Mode},
 };
 use std::{
     collections::BTreeMap,
@@ -54,10 +54,11 @@ pub(super) fn check(
     }
     check.store(&written.store);
     check.reviewers(&written);
-    let remarks = std::mem::take(&mut check.remarks);
+    let mut remarks = std::mem::take(&mut check.remarks);
     let hostname = written.hostname.as_ref().map_or(default::HOSTNAME, |name| &name.value);
     let folder = file.parent().unwrap_or(Path::new(""));
     let hop_login = written.next_hop.as_ref().is_some_and(next_hop::Written::has_login);
+    let directory = directory::check(source, folder, written.directory.as_ref(), diagnostics, &mut remarks);
     let smtp = written.smtp.as_ref().and_then(|written| smtp::check(source, folder, written, hop_login, diagnostics));
     let next_hop = next_hop::check(source, folder, written.next_hop.as_ref()?, hostname, diagnostics);
     let dkim = dkim::check(source, folder, &written.dkim, diagnostics);
@@ -66,7 +67,7 @@ pub(super) fn check(
     if diagnostics.len() > before {
         return None;
     }
-    settings(file, written, smtp, next_hop, dkim).map(|settings| (settings, remarks))
+    settings(file, written, smtp, next_hop, (dkim, directory)).map(|settings| (settings, remarks))
 }
 
 struct Check<'c> {
@@ -83,6 +84,11 @@ impl Check<'_> {
     fn doors(&mut self, written: &Written) {
         if written.smtp.is_none() && written.milter.is_none() {
             self.mistake(0..0, "no door: nobody can hand in mail", "write [smtp] or [milter]");
+        }
+        if let Some(legal) = &written.legal
+            && !legal.missing().is_empty()
+        {
+            self.remarks.push(format!("[legal] does not give {}", legal.missing().join(", ")));
         }
         if written.archive.is_some() {
             self.remarks.push("[archive]: the archive is not built yet (issue 8); nothing is archived".into());
@@ -155,7 +161,7 @@ fn settings(
     written: Written,
     smtp: Option<SmtpDoor>,
     next_hop: NextHop,
-    dkim: Arc<Dkim>,
+    (dkim, directory): (Arc<Dkim>, Arc<Directory>),
 ) -> Option<Settings> {
     let folder = file.parent().unwrap_or(Path::new("")).to_path_buf();
     let below = |path: Option<Located<String>>, default: &str| -> PathBuf {
@@ -187,6 +193,8 @@ fn settings(
             entries: written.may_send_as.into_iter().map(|(author, who)| (author.value, values(who))).collect(),
         },
         dkim,
+        directory,
+        legal: written.legal.unwrap_or_default(),
         metrics: Metrics {
             listen: written.metrics_listen.map_or_else(|| parsed(default::METRICS_LISTEN), |listen| listen.value),
         },

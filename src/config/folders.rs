@@ -25,10 +25,12 @@ pub(super) enum Folder {
     Detectors,
     Wordlists,
     Notices,
+    Domains,
 }
 
 impl Folder {
-    const ALL: [Folder; 5] = [Folder::Policies, Folder::Rules, Folder::Detectors, Folder::Wordlists, Folder::Notices];
+    const ALL: [Folder; 6] =
+        [Folder::Policies, Folder::Rules, Folder::Detectors, Folder::Wordlists, Folder::Notices, Folder::Domains];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -37,6 +39,7 @@ impl Folder {
             Folder::Detectors => "detectors",
             Folder::Wordlists => "wordlists",
             Folder::Notices => "notices",
+            Folder::Domains => "domains",
         }
     }
 
@@ -44,7 +47,7 @@ impl Folder {
     fn endings(self) -> &'static [&'static str] {
         match self {
             Folder::Policies | Folder::Rules | Folder::Detectors => &["toml"],
-            Folder::Wordlists => &["txt"],
+            Folder::Wordlists | Folder::Domains => &["txt"],
             Folder::Notices => &["txt", "html"],
         }
     }
@@ -248,7 +251,7 @@ mod tests {
         let text = diagnostics.to_string().replace(&home.path().display().to_string(), "");
         assert_eq!(
             text,
-            "/local/rule:1:1: `rule` in local/ is not read (did you mean `rules`? allowed: policies, rules, detectors, wordlists, notices)\n\
+            "/local/rule:1:1: `rule` in local/ is not read (did you mean `rules`? allowed: policies, rules, detectors, wordlists, notices, domains)\n\
              /rules/a.tml:1:1: a file in rules/ that is not read (allowed: NAME.toml)\n\
              /rules/bytes.toml:1:1: line 2 is not UTF-8 (allowed: text in UTF-8)"
         );

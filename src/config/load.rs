@@ -9,7 +9,7 @@ use crate::{
     detect::{DetectorSources, Detectors, SourceFile},
     diagnostic::{Diagnostic, Diagnostics, Located, Source},
     policy::{
-        Connected, Coverage, Mode, PolicyInput, Ruleset, RulesetInputs, Who, coverage,
+        Connected, Coverage, KnownDomains, Mode, PolicyInput, Ruleset, RulesetInputs, Who, coverage,
         prove::{self, Detecting, Proof},
         rule,
     },
@@ -82,13 +82,16 @@ pub fn load_unproven(file: &Path) -> Result<Loaded, Diagnostics> {
         policies: policies(home, &read.source, &read.policies, &mut diagnostics),
         rules,
         notices: notices::read(home, &mut diagnostics),
+        legal: read.settings.as_ref().map(|settings| settings.legal.clone()).unwrap_or_default(),
         detectors: names,
         detectors_digest: digest,
         own_domains: read.settings.as_ref().map(|settings| settings.own_domains.clone()).unwrap_or_default(),
         may_send_as: read.settings.as_ref().map(|settings| settings.may_send_as.clone()).unwrap_or_default(),
         mode: read.settings.as_ref().map_or(Mode::Enforce, |settings| settings.mode),
     };
-    let ruleset = Ruleset::build(inputs).map_err(|mistakes| diagnostics.extend(mistakes)).ok();
+    let (domains, domains_digest) = domains(home, &mut diagnostics);
+    let with_domains = |ruleset: Ruleset| ruleset.with_domains(domains, &domains_digest);
+    let ruleset = Ruleset::build(inputs).map(with_domains).map_err(|mistakes| diagnostics.extend(mistakes)).ok();
     let whole = (read.settings, detectors, ruleset);
     if !diagnostics.is_empty() {
         diagnostics.sort();
@@ -127,6 +130,26 @@ fn detector_sources(home: &Path, diagnostics: &mut Diagnostics) -> (DetectorSour
     sources.patterns = own.winning().iter().map(add).collect();
     let digest = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     (sources, digest)
+}
+
+/// Which domains are webmail, and which other organisations': shipped and local lists together, with their digest.
+fn domains(home: &Path, diagnostics: &mut Diagnostics) -> (KnownDomains, String) {
+    let Files { shipped, local } = folders::read(home, Folder::Domains, diagnostics);
+    let (mut webmail, mut organisations, mut hash) = (Vec::new(), Vec::new(), Sha256::new());
+    for file in shipped.into_iter().chain(local) {
+        hash.update((file.source.text.len() as u64).to_be_bytes());
+        hash.update(file.source.text.as_bytes());
+        match file.name.as_str() {
+            "webmail.txt" => webmail.push(file.source),
+            "organisations.txt" => organisations.push(file.source),
+            _ => {
+                let mistake = Diagnostic::of_file(file.source.path.to_string(), "a file in domains/ that is not read");
+                diagnostics.push(mistake.with_allowed("allowed: webmail.txt, organisations.txt"));
+            }
+        }
+    }
+    let digest = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    (KnownDomains::parse(&webmail, &organisations, diagnostics), digest)
 }
 
 fn compile(sources: &DetectorSources, diagnostics: &mut Diagnostics) -> Option<Detectors> {

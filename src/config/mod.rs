@@ -5,6 +5,7 @@
 
 mod check;
 mod clouds;
+mod directory;
 mod dkim;
 mod folders;
 pub mod init;
@@ -17,6 +18,7 @@ mod notices;
 mod report;
 mod settings;
 mod smtp;
+mod table_file;
 mod written;
 
 pub use load::{Loaded, load, load_unproven};

@@ -53,6 +53,11 @@ pub fn missing_texts(loaded: &Loaded) -> Vec<String> {
             let line = policy.source.text[..at].matches('\n').count() + 1;
             missing.push(format!("{}:{line}: [notices.{name}] is empty", policy.source.path));
         }
+        if let Some(legal) = policy.legal.as_ref().filter(|legal| !legal.value.missing().is_empty()) {
+            let line = policy.source.text[..legal.at.start].matches('\n').count() + 1;
+            let keys = legal.value.missing().join(", ");
+            missing.push(format!("{}:{line}: [legal] does not give {keys}", policy.source.path));
+        }
     }
     for covered in loaded.coverage().clauses {
         let clause = &covered.clause;

@@ -8,7 +8,7 @@ use crate::{
         smtp::{Auth, Peer, TlsSettings},
     },
     mail::{Address, dkim::Dkim},
-    policy::{MaySendAs, Mode},
+    policy::{Directory, Legal, MaySendAs, Mode},
 };
 use std::{
     collections::BTreeMap,
@@ -43,6 +43,10 @@ pub struct Settings {
     /// Who may write as whom besides themselves.
     pub may_send_as: MaySendAs,
     pub dkim: Arc<Dkim>,
+    /// As it was when read.
+    pub directory: Arc<Directory>,
+    /// How the organisation is registered; a policy's own takes its place.
+    pub legal: Legal,
     pub metrics: Metrics,
     pub archive: Option<Archive>,
     pub store: Store,

@@ -1,11 +1,14 @@
 //! The settings as written: what stands in `outgate.toml`, key by key, each with its place. Nothing is filled in here,
 //! and whether the values go together is for `check` to say.
 
-use super::{dkim, milter, next_hop, smtp};
+use super::{directory, dkim, milter, next_hop, smtp};
 use crate::{
     diagnostic::{self, Diagnostic, Diagnostics, Located, Source, Table},
     mail::Address,
-    policy::{Mode, Who},
+    policy::{
+        Mode, Who,
+        legal::{self, Legal},
+    },
 };
 use std::{net::SocketAddr, time::Duration};
 
@@ -35,6 +38,8 @@ pub(super) struct Written {
     pub reviewers: Option<Vec<Role>>,
     pub may_send_as: Vec<SharedMailbox>,
     pub dkim: Vec<dkim::Written>,
+    pub directory: Option<directory::Written>,
+    pub legal: Option<Legal>,
     pub metrics_listen: Option<Located<SocketAddr>>,
     pub archive: Option<Archive>,
     pub store: Store,
@@ -75,6 +80,8 @@ pub(super) fn read(source: &Source, diagnostics: &mut Diagnostics) -> Option<Wri
             reviewers: section(table, "reviewers", reviewers),
             may_send_as: section(table, "may-send-as", may_send_as).unwrap_or_default(),
             dkim: dkim::read(table),
+            directory: section(table, "directory", directory::read),
+            legal: section(table, "legal", legal::read),
             metrics_listen: section(table, "metrics", |metrics| metrics.parsed("listen", LISTEN, socket)).flatten(),
             archive: section(table, "archive", |archive| Archive { keep: archive.duration("keep") }),
             store: section(table, "store", store).unwrap_or_default(),

@@ -132,7 +132,8 @@ fn stopping(face: &Face) -> impl Iterator<Item = &FacedGround> {
 fn edit(planned: &PlannedEdit) -> String {
     match &planned.edit {
         Edit::AppendNotice { notice } => format!("The notice “{}” is put below the text.", shown(&notice.name, 60)),
-        Edit::HideRecipients => "The recipients are hidden from each other.".into(),
+        Edit::HideRecipients | Edit::ShowOnly { .. } => "The recipients are hidden from each other.".into(),
+        Edit::IndividualCopies => "Each recipient gets a copy that names them alone.".into(),
         Edit::SetHeader { name, value } => format!("The field {} becomes “{}”.", shown(name, 60), shown(value, 200)),
         Edit::RemoveHeader { name } => format!("The field {} is taken out.", shown(name, 60)),
         Edit::TagSubject { tag } => format!("[{}] is put in front of the subject.", shown(tag, 60)),

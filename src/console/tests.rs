@@ -77,6 +77,7 @@ impl Book for Shelf {
 fn hostile_case() -> Case {
     let address = |text: &str| Address::parse(text).unwrap();
     let ground = FacedGround {
+        tells_hidden: false,
         rule: "personal-data-outside".into(),
         title: format!("Title {HOSTILE}"),
         clauses: vec![("C-1".into(), format!("Clause {HOSTILE}"))],

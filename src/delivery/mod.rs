@@ -5,6 +5,7 @@
 //! not accept.
 
 pub mod alert;
+mod copies;
 pub mod late;
 pub mod notice;
 pub mod outbox;
@@ -54,6 +55,14 @@ pub trait OutboxStore: Send + Sync + 'static {
         reports: Vec<OutboxItem>,
         case: Option<State>,
         events: Vec<Event>,
+    ) -> impl Future<Output = Result<(), StoreDown>> + Send;
+
+    /// Of copies that go out one by one: to whom they are still to go, so that nobody gets a second one after a crash.
+    /// Refused when the lease has passed to another.
+    fn progress(
+        &self,
+        leased: &Leased,
+        remaining: &[crate::mail::ForwardPath],
     ) -> impl Future<Output = Result<(), StoreDown>> + Send;
 
     /// When the earliest item is due.

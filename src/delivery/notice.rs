@@ -1,11 +1,12 @@
 //! What a sender is told of a held or returned message: which sentence of which policy, what was found
 //! (masked), what to do now. Built with lettre, sent through the outbox with the null sender.
 
+mod hidden;
 mod joined;
 
 use crate::{
     mail::{Address, Envelope, ForwardPath, ReversePath, SubmissionId},
-    quarantine::{Case, CaseHead, Face, FacedGround, Letter, NoticeWriter},
+    quarantine::{Case, CaseHead, Face, FacedGround, HiddenNote, Letter, NoticeWriter},
 };
 use lettre::{
     Message,
@@ -49,6 +50,10 @@ impl NoticeWriter for Notices {
         let subject = format!("Waiting for review: {} messages", cases.len());
         let bodies = (joined::plain_body(&cases), html_page(&joined::html_body(&cases)));
         self.letter(self.recipient(face)?, subject, bodies, &[])
+    }
+
+    fn hidden(&self, notes: &[HiddenNote]) -> Option<Letter> {
+        self.of_hidden(notes)
     }
 
     fn expired(&self, case: &Case, face: &Face) -> Option<Letter> {
@@ -248,6 +253,7 @@ mod tests {
             message_id: "<one@ours.example>".to_string().into(),
             user: None,
             grounds: vec![FacedGround {
+                tells_hidden: false,
                 rule: "personal-data-outside".into(),
                 title: "Personal data leaves only encrypted".into(),
                 clauses: vec![("A-sensitive".into(), "no transfer of any sensitive information".into())],

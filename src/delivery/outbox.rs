@@ -14,7 +14,7 @@ use super::{
 use crate::{
     audit::{Event, What},
     intake::{Seals, leading_trace},
-    mail::{ForwardPath, wire::Reply},
+    mail::{Envelope, ForwardPath, SubmissionId, wire::Reply},
     quarantine::{ItemKind, OutboxItem, State},
 };
 use std::{
@@ -28,7 +28,7 @@ use time::OffsetDateTime;
 use tokio::{
     sync::{Notify, watch},
     task::JoinSet,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
 /// When an item is tried, and for how long.
@@ -109,6 +109,8 @@ pub struct Outbox<S> {
     schedule: Schedule,
     /// An attempt did not reach the hop: items wait for it.
     hop_down: AtomicBool,
+    /// Whoever sends many ends between two of them.
+    stopping: AtomicBool,
     /// Told when this process put something in.
     wake: Arc<Notify>,
 }
@@ -129,6 +131,7 @@ impl<S: OutboxStore> Outbox<S> {
             reporter,
             schedule: Schedule::default(),
             hop_down: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
             wake,
         }
     }
@@ -162,6 +165,7 @@ impl<S: OutboxStore> Outbox<S> {
                 () = sleep(wait) => {}
             }
         }
+        outbox.stopping.store(true, Ordering::Relaxed);
         let ending = async {
             while let Some(ended) = attempts.join_next().await {
                 note(ended);
@@ -218,22 +222,51 @@ impl<S: OutboxStore> Outbox<S> {
     }
 
     async fn attempt(self: Arc<Self>, mut leased: Leased) {
-        let now = (self.schedule.now)();
-        let item = &mut leased.item;
-        let content = Arc::new(std::mem::take(&mut item.content));
-        let leaves = signed(&*self.signer, &content, now);
-        let pass = self.seals.pass_header(item.case, now + PASS, &leaves);
-        let outgoing = Outgoing::bytes(Arc::from(pass.into_bytes()), leaves);
-        let answer_by = Instant::now() + self.schedule.answer_within;
-        let delivery = self.relay.deliver(&item.envelope, outgoing, answer_by);
-        let outcomes =
-            timeout(LONGEST_ATTEMPT, delivery).await.unwrap_or_else(|_| Ok(untold(&item.envelope.recipients)));
+        let content = Arc::new(std::mem::take(&mut leased.item.content));
+        let until = Instant::now() + LONGEST_ATTEMPT;
+        let (outcomes, cut_off) = if leased.item.kind == ItemKind::Copies {
+            self.send_copies(&leased, &content, until).await
+        } else {
+            let envelope = &leased.item.envelope;
+            let delivery = self.send(leased.item.case, envelope, content.clone());
+            let outcomes = timeout_at(until, delivery).await;
+            (outcomes.unwrap_or_else(|_| Ok(untold(&envelope.recipients))), false)
+        };
         if outcomes.is_err() {
-            self.hop_down.store(true, Ordering::Relaxed);
+            self.note_hop_down();
         }
-        item.content = Arc::unwrap_or_clone(content);
-        let ended = self.schedule.conclude(&leased, outcomes, &self.reporter);
+        leased.item.content = Arc::unwrap_or_clone(content);
+        let mut ended = self.schedule.conclude(&leased, outcomes, &self.reporter);
+        if let (Attempt::Again { at, .. }, true) = (&mut ended.attempt, cut_off) {
+            *at = (self.schedule.now)();
+        }
         self.finish(&leased, ended).await;
+    }
+
+    /// One message, signed and with its pass.
+    pub(super) async fn send(
+        &self,
+        case: SubmissionId,
+        envelope: &Envelope,
+        content: Arc<Vec<u8>>,
+    ) -> Result<Vec<RecipientOutcome>, Unreachable> {
+        let now = (self.schedule.now)();
+        let leaves = signed(&*self.signer, &content, now);
+        let pass = self.seals.pass_header(case, now + PASS, &leaves);
+        let outgoing = Outgoing::bytes(Arc::from(pass.into_bytes()), leaves);
+        self.relay.deliver(envelope, outgoing, Instant::now() + self.schedule.answer_within).await
+    }
+
+    pub(super) fn store(&self) -> &S {
+        &self.store
+    }
+
+    pub(super) fn note_hop_down(&self) {
+        self.hop_down.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
     }
 
     async fn finish(&self, leased: &Leased, ended: Ended) {
@@ -259,7 +292,7 @@ fn signed(signer: &dyn Signer, content: &Arc<Vec<u8>>, at: OffsetDateTime) -> Ar
 }
 
 /// The hop was reached and did not say what became of the item in the longest time that an attempt may take.
-fn untold(recipients: &[ForwardPath]) -> Vec<RecipientOutcome> {
+pub(super) fn untold(recipients: &[ForwardPath]) -> Vec<RecipientOutcome> {
     let reply = Reply::new(451, (4, 4, 2), "The next mail server did not answer in time");
     let untold = |recipient: &ForwardPath| RecipientOutcome {
         recipient: recipient.clone(),
@@ -311,9 +344,9 @@ impl Schedule {
             Attempt::Again { at: now + wait, remaining }
         };
         let case = match item.kind {
-            ItemKind::Release if !told.failed.is_empty() => Some(State::DeliveryFailed),
+            ItemKind::Release | ItemKind::Copies if !told.failed.is_empty() => Some(State::DeliveryFailed),
             // After an earlier failure the case stays failed: the store lets nothing follow it but a decision.
-            ItemKind::Release if told.waiting.is_empty() => Some(State::Delivered),
+            ItemKind::Release | ItemKind::Copies if told.waiting.is_empty() => Some(State::Delivered),
             _ => None,
         };
         let events = told.events(item, now);
@@ -385,7 +418,7 @@ impl<'a> Told<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mail::{Address, Envelope, ReversePath, SubmissionId};
+    use crate::mail::{Address, ReversePath};
 
     const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 

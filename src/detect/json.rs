@@ -1,7 +1,7 @@
 //! What `outgate scan` prints: `{"findings":[{"type","start","end","text","score"}],"doc_types":[]}`. Offsets are code points;
 //! the text is in clear, since it is the caller's own input.
 
-use super::{Detectors, Hit};
+use super::{Detectors, Hit, contacts::QUOTED_RECIPIENT};
 use crate::mail::Message;
 use serde_json::{Map, Value, json};
 
@@ -19,7 +19,7 @@ pub fn scan_text_json(detectors: &Detectors, text: &str, html: bool) -> Value {
         let mut hits = Vec::new();
         detectors.find(&shown.text, &mut hits);
         let mut points = CodePoints::new(text);
-        for hit in &hits {
+        for hit in hits.iter().filter(|hit| is_printed(hit)) {
             let source = shown.source(hit.range.clone());
             let start = points.at(source.start.saturating_sub(head.len()));
             let end = points.at(source.end.saturating_sub(head.len()));
@@ -62,13 +62,17 @@ fn add_text(
     let mut hits = Vec::new();
     detectors.find(text, &mut hits);
     let mut points = CodePoints::new(text);
-    for hit in &hits {
+    for hit in hits.iter().filter(|hit| is_printed(hit)) {
         let (start, end) = (points.at(hit.range.start), points.at(hit.range.end));
         let mut finding = finding(hit, &text[hit.range.clone()], start, end);
         complete(&mut finding, hit);
         findings.push(Value::Object(finding));
         note_document(hit, doc_types);
     }
+}
+
+fn is_printed(hit: &Hit) -> bool {
+    *hit.detector.kind != *QUOTED_RECIPIENT
 }
 
 fn finding(hit: &Hit, text: &str, start: usize, end: usize) -> Map<String, Value> {

@@ -11,12 +11,12 @@ use crate::{
     },
     intake::{Answer, Onward, RetryBook, RetryKey, SplitKey, Submission},
     mail::{
-        Address, Door, Message, SubmissionId,
-        edit::{Applied, Edited},
+        Address, Door, ForwardPath, SubmissionId,
+        edit::{Applied, Edited, NoticeDigest},
         wire::Reply,
     },
-    policy::{Disposition, FactQuery, Mode, Verdict, planned::Made},
-    quarantine::{Case, CaseStore, Letter, NewCase, NoticeWriter},
+    policy::{Addressed, Disposition, FactQuery, Mode, Verdict, planned::Made},
+    quarantine::{Case, CaseError, CaseStore, Letter, NewCase, NoticeWriter, Telling},
     store::Entry,
 };
 use std::{collections::HashSet, sync::Arc};
@@ -31,7 +31,13 @@ struct Leaving {
     /// Our trace and signatures.
     top: Arc<[u8]>,
     applied: Option<Applied>,
+    /// Notices that its thread need not have again.
+    noticed: Vec<NoticeDigest>,
+    hidden: Option<Hidden>,
 }
+
+/// Of recipients that were hidden: what the sender is told, and to whom the message was addressed.
+type Hidden = (Option<Telling>, Option<Addressed>);
 
 /// What mail counts as that was neither judged nor changed.
 const PASSED: &str = "passed";
@@ -66,7 +72,12 @@ impl Gateway {
     /// people, the case's sender and the reviewers.
     pub(super) async fn judged_before(&self, submission: &Submission, loaded: &Loaded) -> bool {
         let Some(case) = submission.passed else { return false };
-        let Ok(Case { face: Some(face), .. }) = self.store.open(case).await else { return false };
+        let face = match self.store.open(case).await {
+            Ok(Case { face: Some(face), .. }) => face,
+            // An individual copy has no case. Its own To, which the pass vouches for, says whose it is.
+            Err(CaseError::Unknown) => return is_addressed(submission),
+            _ => return false,
+        };
         let mut named: HashSet<String> = face.envelope.recipients.iter().map(|path| path.address.folded()).collect();
         let is_letter = submission.envelope.sender.is_null();
         if is_letter {
@@ -90,7 +101,8 @@ impl Gateway {
             Onward::Hop(_) => submission.trace.clone(),
             Onward::Server(_) => Arc::from([]),
         };
-        self.send(submission, onward, Leaving { top, applied: None }, (events, PASSED), answer_by).await
+        let leaving = Leaving { top, applied: None, noticed: Vec::new(), hidden: None };
+        self.send(submission, onward, leaving, (events, PASSED), answer_by).await
     }
 
     /// Relays, edited or as it came.
@@ -103,6 +115,10 @@ impl Gateway {
         also: Option<What>,
         answer_by: Instant,
     ) -> Answer {
+        let loaded = self.loaded.load_full();
+        if Self::goes_apart(&verdict, &made) {
+            return self.send_apart(submission, verdict, made, also, &loaded).await;
+        }
         let mut events = self.judged(&submission, &verdict);
         events.extend(also.map(|what| self.event(&submission, what)));
         if rests_on_findings(&verdict) {
@@ -111,15 +127,20 @@ impl Gateway {
                 return self.try_later(&submission, "the store does not answer");
             }
         }
-        let loaded = self.loaded.load_full();
+        let planned = verdict.consignments.iter().flat_map(|consignment| &consignment.edits);
+        let noticed = if made.notices_stand { loaded.ruleset.once_per_thread(planned) } else { Vec::new() };
         let applied = made.applied;
+        let hidden = match applied.as_ref().is_some_and(Applied::hides_recipients) {
+            true => Some((self.telling(&submission, &verdict, false).await, Addressed::of(&submission))),
+            false => None,
+        };
         let edited = applied.as_ref().map(|applied| applied.edited.clone());
         let Ok((edited, fields)) = self.scanners.sign(&loaded.settings.dkim, &submission, edited).await else {
             return self.try_later(&submission, "no thread for the signature became free in time");
         };
         let applied = applied.zip(edited).map(|(applied, edited)| Applied { edited, ..applied });
         let top = [&submission.trace[..], &fields].concat().into();
-        self.send(submission, onward, Leaving { top, applied }, (events, "relay"), answer_by).await
+        self.send(submission, onward, Leaving { top, applied, noticed, hidden }, (events, "relay"), answer_by).await
     }
 
     /// The message on its way, with its edits if there are any.
@@ -131,27 +152,61 @@ impl Gateway {
         (events, counted): (Vec<Event>, &'static str),
         answer_by: Instant,
     ) -> Answer {
-        let Leaving { top, applied } = leaving;
+        let Leaving { top, applied, noticed, hidden } = leaving;
         let kinds = |applied: &Applied| applied.changes.iter().map(|change| change.kind.to_string()).collect();
         let edits: Vec<String> = applied.as_ref().map_or(Vec::new(), kinds);
         // Who sees whom is remembered of a message that left with its recipients as they stand.
-        let thread = (!edits.iter().any(|edit| edit == "hide-recipients")).then(|| thread_of(&submission.message));
+        let seen = FactQuery { notices: noticed, ..self.seen_in(&submission, counted == PASSED) };
+        let shows = !applied.as_ref().is_some_and(Applied::hides_recipients);
         let (id, key, split) = (submission.id, submission.retry_key, submission.split_key);
-        let handed = HandedOn { id, key, split, door: submission.origin.door, counted, events, edits, thread };
+        let door = submission.origin.door;
+        let handed = HandedOn { id, key, split, door, counted, events, edits, seen, shows, hidden };
         match onward {
             Onward::Hop(upstream) => {
                 let edited = applied.map(|applied| applied.edited);
                 self.hand_on(submission, upstream, (top, edited), handed, answer_by).await
             }
-            Onward::Server(_) => self.pass_on(submission, Leaving { top, applied }, handed).await,
+            Onward::Server(_) => self.pass_on(submission, (top, applied), handed).await,
+        }
+    }
+
+    /// The message's own id, its thread and those who see each other in it. Of a message of ours only those to whom it goes,
+    /// and our own people, whom it may reach another way: whoever names others in To does not make them part of a thread.
+    fn seen_in(&self, submission: &Submission, incoming: bool) -> FactQuery {
+        let mut seen = FactQuery::of(&submission.message);
+        if !incoming {
+            let loaded = self.loaded.load();
+            let house = loaded.ruleset.house();
+            let paths = submission.envelope.recipients.iter().map(|recipient| &recipient.address);
+            let goes_to: HashSet<String> =
+                paths.chain(&submission.envelope.sender.address).map(Address::folded).collect();
+            seen.visible.retain(|person| {
+                goes_to.contains(person) || Address::parse(person).is_ok_and(|address| house.owns(&address))
+            });
+        }
+        seen
+    }
+
+    /// The outbox has a letter to the sender.
+    fn wake_for(&self, tells: bool) {
+        if tells {
+            self.outbox.notify_one();
         }
     }
 
     /// The record, then the server in front carries it on. It has not sent anything yet: without a record it tries again.
-    async fn pass_on(&self, submission: Submission, leaving: Leaving, handed: HandedOn) -> Answer {
-        let Leaving { top, applied } = leaving;
+    async fn pass_on(
+        &self,
+        submission: Submission,
+        (top, applied): (Arc<[u8]>, Option<Applied>),
+        handed: HandedOn,
+    ) -> Answer {
+        let tells = handed.hidden.is_some();
         match self.store.commit(handed.unanswered()).await {
-            Ok(()) => Answer::PassOn { top, applied },
+            Ok(()) => {
+                self.wake_for(tells);
+                Answer::PassOn { top, applied }
+            }
             Err(_) => self.try_later(&submission, "the store does not answer"),
         }
     }
@@ -171,10 +226,12 @@ impl Gateway {
         };
         match upstream.send(outgoing, answer_by).await {
             Sent::Replied(reply) | Sent::NotSent(reply) | Sent::Unknown(reply) => {
+                let tells = handed.hidden.is_some();
                 if self.store.commit(handed.entry(&reply)).await.is_err() && reply.is_positive() {
                     // The hop has it, so the answer is still 250; the store has gone unready and alarms.
                     tracing::error!(submission = %submission.id, "Handed on, but the record could not be written");
                 }
+                self.wake_for(tells);
                 Answer::Relayed(reply)
             }
             Sent::Late(answer) => {
@@ -309,6 +366,13 @@ fn count(disposition: &'static str, door: Door) {
     metrics::counter!("outgate_messages_total", "disposition" => disposition, "door" => door.as_str()).increment(1);
 }
 
+/// Whether To names everybody to whom the message goes.
+fn is_addressed(submission: &Submission) -> bool {
+    let named = submission.message.mailboxes("To");
+    let goes_to = |recipient: &ForwardPath| named.iter().any(|named| named.folded() == recipient.address.folded());
+    submission.envelope.recipients.iter().all(goes_to)
+}
+
 /// What is written down once the next hop has answered.
 struct HandedOn {
     id: SubmissionId,
@@ -319,7 +383,10 @@ struct HandedOn {
     counted: &'static str,
     events: Vec<Event>,
     edits: Vec<String>,
-    thread: Option<(String, FactQuery)>,
+    seen: FactQuery,
+    /// It left with its recipients as they stand, so that they see each other.
+    shows: bool,
+    hidden: Option<Hidden>,
 }
 
 impl HandedOn {
@@ -330,7 +397,8 @@ impl HandedOn {
         if !reply.is_positive() {
             return entry;
         }
-        with_thread(entry.with_retry(self.key, reply.clone()), self.thread)
+        let entry = entry.with_retry(self.key, reply.clone());
+        remembered(told(entry, self.id, self.hidden), self.seen, self.shows)
     }
 
     /// For a message that the server in front carries on: nobody tells us what becomes of it, so there is no answer that a
@@ -338,7 +406,7 @@ impl HandedOn {
     fn unanswered(self) -> Entry {
         count(self.counted, self.door);
         let entry = written(self.id, self.events, What::PassedOn { edits: self.edits }).with_split(self.split);
-        with_thread(entry, self.thread)
+        remembered(told(entry, self.id, self.hidden), self.seen, self.shows)
     }
 }
 
@@ -347,16 +415,18 @@ fn written(id: SubmissionId, mut events: Vec<Event>, what: What) -> Entry {
     Entry::new(events)
 }
 
-fn with_thread(entry: Entry, thread: Option<(String, FactQuery)>) -> Entry {
-    match thread {
-        Some((message_id, seen)) => entry.with_thread(&message_id, &seen.references, &seen.visible),
-        None => entry,
-    }
+/// Who sees whom in the thread from now on, and which notices were sent in it.
+fn remembered(entry: Entry, seen: FactQuery, shows: bool) -> Entry {
+    let entry = if shows { entry.with_thread(&seen.message_id, &seen.references, &seen.visible) } else { entry };
+    if seen.notices.is_empty() { entry } else { entry.with_notices(seen) }
 }
 
-/// The message's own id, its thread and those who see each other in it.
-fn thread_of(message: &Message) -> (String, FactQuery) {
-    (message.header("Message-ID").unwrap_or_default(), FactQuery::of(message))
+/// What the sender hears of recipients that were hidden, and what later messages are judged by.
+fn told(entry: Entry, id: SubmissionId, hidden: Option<Hidden>) -> Entry {
+    match hidden {
+        Some((telling, addressed)) => entry.with_hidden(id, telling, addressed),
+        None => entry,
+    }
 }
 
 /// A verdict that an auditor will ask about: a rule found something.

@@ -16,6 +16,8 @@ use tokio::{sync::watch, time::Instant};
 
 const EVERY: Duration = Duration::from_secs(60);
 
+const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Cases or senders looked at in one round; the rest waits for the next.
 const A_ROUND: usize = 1_000;
 
@@ -44,19 +46,36 @@ pub(super) struct Housekeeping {
     clock: Clock,
     /// Expired cases that wait on, because nobody may or can be told that they came back. Said once in a run.
     staying: HashSet<SubmissionId>,
+    /// When it was last said that the directory is stale.
+    stale_said: Option<Instant>,
 }
 
 impl Housekeeping {
     pub(super) async fn round(&mut self, gateway: &Gateway, now: OffsetDateTime) -> Result<(), StoreDown> {
         metrics::gauge!("outgate_ready").set(if gateway.store.is_healthy() { 1.0 } else { 0.0 });
+        self.look_at_directory(gateway, now);
         let believed = self.clock.is_believed(now, Instant::now());
         let expired = if believed { self.expire(gateway, now).await } else { Ok(()) };
         let joined = join(gateway, now).await;
+        let joined = joined.and(join_hidden(gateway, now).await);
         let alerted = tell_untold(gateway).await;
         let waiting = gateway.store.waiting().await?;
         metrics::gauge!("outgate_holds").set(waiting.cases as f64);
         metrics::gauge!("outgate_outbox_items").set(waiting.outbox_items as f64);
         expired.and(joined).and(alerted)
+    }
+
+    /// A stale directory is used on, and said once a day.
+    fn look_at_directory(&mut self, gateway: &Gateway, now: OffsetDateTime) {
+        let loaded = gateway.loaded.load();
+        let directory = &loaded.settings.directory;
+        let Some(written) = directory.written() else { return };
+        metrics::gauge!("outgate_directory_age_seconds").set((now - written.at).as_seconds_f64());
+        let said = self.stale_said.is_some_and(|said| said.elapsed() < A_DAY);
+        if directory.is_stale(now) && !said {
+            self.stale_said = Some(Instant::now());
+            tracing::warn!("The directory is older than it may get: write its file anew and reload");
+        }
     }
 
     /// What nobody decided in time goes back to its sender, with a notice.
@@ -106,6 +125,25 @@ async fn join(gateway: &Gateway, now: OffsetDateTime) -> Result<(), StoreDown> {
         let told = gateway.store.holds_told(untold.sender, now - HOUR).await?;
         if told < TOLD_AN_HOUR || untold.since <= now - HOUR {
             tell(gateway, untold).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The same of recipients that were hidden.
+async fn join_hidden(gateway: &Gateway, now: OffsetDateTime) -> Result<(), StoreDown> {
+    for untold in gateway.store.hidden_untold(A_ROUND).await? {
+        let told = gateway.store.holds_told(untold.sender, now - HOUR).await?;
+        if told >= TOLD_AN_HOUR && untold.since > now - HOUR {
+            continue;
+        }
+        let (ids, notes): (Vec<_>, Vec<_>) =
+            gateway.store.hidden_of(untold.sender, A_NOTICE).await?.into_iter().unzip();
+        let notes: Vec<_> = notes.into_iter().flatten().collect();
+        match gateway.store.tell_hidden(untold.sender, ids, gateway.notices.hidden(&notes)).await {
+            Ok(()) => gateway.outbox.notify_one(),
+            Err(CaseError::Down(down)) => return Err(down),
+            Err(error) => tracing::debug!(%error, "A letter about hidden recipients was not sent"),
         }
     }
     Ok(())

@@ -122,13 +122,15 @@ impl Pool {
         memory: &Budget,
     ) -> Result<(Made, Reservation), Busy> {
         let edits: Vec<_> = verdict.consignments.iter().flat_map(|consignment| consignment.edits.clone()).collect();
+        // Copies leave through our outbox, whatever the server before us can change.
+        let changes = if planned::is_apart(&edits) { Changes::ALL } else { changes };
         let transport = Transport { smtputf8: submission.envelope.sender.smtputf8(), changes };
         let message = submission.message.clone();
         // An edit works on parts, decoded and coded again: together no more than the message.
         let needed = if edits.is_empty() { 0 } else { message.len() as u64 };
         let mut room = memory.reserve(needed).ok_or(Busy::NoMemory)?;
         let made = if edits.is_empty() {
-            Made { applied: None, unmade: Vec::new() }
+            Made { applied: None, unmade: Vec::new(), notices_stand: false }
         } else if message.len() <= INLINE {
             guarded(&edits, || planned::make(&message, &edits, transport))
         } else {

@@ -8,10 +8,11 @@ use crate::{
     delivery::relay::RelayTransaction,
     intake::{Answer, Onward, SplitKey, StoreDown, Submission},
     mail::SubmissionId,
-    policy::{Category, Disposition, Earlier, FactQuery, Mode, Verdict, planned::Made},
+    policy::{Category, Disposition, Earlier, Mode, Verdict, planned::Made},
     quarantine::{Case, CaseError, CaseStore, NewCase, State},
     store::Entry,
 };
+use std::collections::HashSet;
 use tokio::{
     sync::{Mutex, MutexGuard},
     time::Instant,
@@ -54,10 +55,11 @@ impl Gateway {
     /// Notes to whom this transaction brings its message; gives those of earlier ones.
     pub(super) fn enter(&self, submission: &Submission, loaded: &Loaded) -> Earlier {
         let Some(key) = submission.split_key else { return Earlier::default() };
-        let reached = loaded.ruleset.house().reached(&submission.envelope);
-        let visible = FactQuery::of(&submission.message).visible;
-        let named = |folded: &String| visible.binary_search(folded).is_ok();
-        let whole = reached.len() == visible.len() && reached.iter().all(|recipient| named(&recipient.folded));
+        let reached = loaded.ruleset.house().reached(&submission.envelope, &loaded.settings.directory);
+        let visible = submission.message.shown_recipients();
+        let goes_to: HashSet<String> =
+            submission.envelope.recipients.iter().map(|path| path.address.folded()).collect();
+        let whole = goes_to.len() == visible.len() && visible.iter().all(|shown| goes_to.contains(shown));
         self.store.enter(key, &reached, whole)
     }
 

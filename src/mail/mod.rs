@@ -23,6 +23,7 @@ mod origin;
 mod part;
 mod part_header;
 mod reading;
+mod recipients;
 mod scan;
 mod source_map;
 mod text;
@@ -39,4 +40,6 @@ pub use origin::{Certainty, Door, Origin, User, Via};
 pub use part::{
     Ambiguity, ContentType, Disposition, Field, Part, PartId, Protection, TransferEncoding, Unread, UnreadReason,
 };
+pub use reading::html_as_text;
+pub use recipients::{ANSWERS, NAMING};
 pub use text::{Text, Zone};

@@ -10,6 +10,11 @@ use super::{
 };
 use std::borrow::Cow;
 
+/// HTML as displayed.
+pub fn html_as_text(html: &str) -> String {
+    html_text::render(html).text
+}
+
 impl Message {
     /// The text of a text part as its reader sees it (transfer encoding, charset; HTML as displayed), with zones.
     pub fn text(&self, part: &Part) -> Text {

@@ -153,6 +153,9 @@ impl SourceMap {
             let len = self.pieces.get(index + 1).map_or(self.len, |next| next.at) - piece.at;
             match piece.kind {
                 Kind::Verbatim => joined.append(inner, piece.source.clone()),
+                Kind::Base64(lines) if matches!(&inner.pieces[..], [only] if only.kind == Kind::Verbatim) => {
+                    joined.push_base64(len, inner.source(piece.source.clone()), lines);
+                }
                 Kind::Whole | Kind::Base64(_) => joined.push_whole(len, inner.source(piece.source.clone())),
             }
         }

@@ -1,7 +1,10 @@
 //! What a rule does: `[then.ACTION]`, exactly one.
 
 use super::{Category, Disposition, Fallback, clause::CATEGORIES, when::field_name};
-use crate::diagnostic::{Diagnostic, Located, Table};
+use crate::{
+    diagnostic::{Diagnostic, Located, Table},
+    mail::edit::Placement,
+};
 use std::time::Duration;
 
 /// One action with all that its table says.
@@ -22,19 +25,27 @@ pub enum Action {
     ReturnToSender {
         category: Category,
     },
-    /// To and Cc no longer name the recipients. `notice`: what the sender may be told of it.
+    /// The header no longer names the recipients. `notice`: what the sender is told of it.
     HideRecipients {
+        by: By,
         notice: Option<String>,
         fallback: Fallback,
     },
     /// The named notice at the end of the author's text.
     AppendNotice {
         notice: String,
+        replies: Replies,
+        at: Placement,
         fallback: Fallback,
     },
     SetHeader {
         name: String,
         value: String,
+        fallback: Fallback,
+    },
+    /// All fields of these names go.
+    RemoveHeader {
+        names: Vec<String>,
         fallback: Fallback,
     },
     TagSubject {
@@ -43,8 +54,50 @@ pub enum Action {
     },
 }
 
-const ACTIONS: [&str; 7] =
-    ["append-notice", "hide-recipients", "hold", "hold-for-approval", "return-to-sender", "set-header", "tag-subject"];
+/// How recipients are hidden from each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// One message to all; `to_sender`: To names its sender, else nobody.
+    Bcc { to_sender: bool },
+    /// One message to each, in which they see themselves alone; for so many recipients at most.
+    IndividualCopies { at_most: usize },
+}
+
+/// Above it a mailing is no matter for one mail server's outbox.
+const MOST_COPIES: i64 = 1_000;
+
+/// The action's own figure, as rules and policies write it.
+const AT_MOST: &str = "at-most";
+
+/// The text by which a sender hears that recipients were hidden.
+pub const RECIPIENTS_HIDDEN: &str = "recipients-hidden";
+/// Which messages of a thread get a notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replies {
+    /// Each of ours.
+    Always,
+    /// The first of ours that has it; later ones do without.
+    OncePerThread,
+    /// Only those that answer nothing. A forwarded message is new to its readers.
+    Never,
+}
+
+const REPLIES: [(&str, Replies); 3] =
+    [("always", Replies::Always), ("once-per-thread", Replies::OncePerThread), ("never", Replies::Never)];
+
+const PLACEMENTS: [(&str, Placement); 2] =
+    [("end-of-own-text", Placement::EndOfOwnText), ("end-of-message", Placement::EndOfMessage)];
+
+const ACTIONS: [&str; 8] = [
+    "append-notice",
+    "hide-recipients",
+    "hold",
+    "hold-for-approval",
+    "remove-header",
+    "return-to-sender",
+    "set-header",
+    "tag-subject",
+];
 
 const FALLBACKS: [(&str, Fallback); 3] =
     [("relay", Fallback::Relay), ("return", Fallback::Return), ("hold", Fallback::Hold)];
@@ -77,6 +130,7 @@ impl Action {
             Action::HideRecipients { .. } => "hide-recipients",
             Action::AppendNotice { .. } => "append-notice",
             Action::SetHeader { .. } => "set-header",
+            Action::RemoveHeader { .. } => "remove-header",
             Action::TagSubject { .. } => "tag-subject",
         }
     }
@@ -108,6 +162,28 @@ impl Action {
         match self {
             Action::AppendNotice { notice, .. } => Some(notice),
             _ => None,
+        }
+    }
+
+    /// The figure that an organisation may set.
+    pub fn figure(&self) -> Option<(&'static str, f64)> {
+        match self {
+            Action::HideRecipients { by: By::IndividualCopies { at_most }, .. } => Some((AT_MOST, *at_most as f64)),
+            _ => None,
+        }
+    }
+
+    pub fn replies(&self) -> Option<Replies> {
+        match self {
+            Action::AppendNotice { replies, .. } => Some(*replies),
+            _ => None,
+        }
+    }
+
+    /// Sets it, when it is named so.
+    pub fn set_figure(&mut self, name: &str, figure: f64) {
+        if let (Action::HideRecipients { by: By::IndividualCopies { at_most }, .. }, AT_MOST) = (self, name) {
+            *at_most = figure as usize;
         }
     }
 
@@ -173,33 +249,31 @@ fn read(action: &str, name: Located<String>, table: &Table<'_>) -> Option<Action
             Some(Action::ReturnToSender { category: category.unwrap_or(Category::Technical) })
         }
         "hide-recipients" => {
-            let by = table.required("by").and_then(|by| by.choice(&[("bcc", true), ("individual-copies", false)]));
-            let notice = table.text("notice").map(|notice| notice.value);
+            let by = hiding(table);
+            let notice = table.choice("notice", &[(RECIPIENTS_HIDDEN, ())]).map(|_| RECIPIENTS_HIDDEN.to_string());
             let fallback = fallback(Fallback::Hold);
-            let by = by?;
-            if !by.value {
-                let message = "`individual-copies` is not there yet";
-                let diagnostic = Diagnostic::new(table.source(), by.at, message);
-                table.mistake(diagnostic.with_allowed("allowed: bcc"));
-                return None;
-            }
-            Some(Action::HideRecipients { notice, fallback })
+            Some(Action::HideRecipients { by: by?, notice, fallback })
         }
         "append-notice" => {
             let notice = table.required_text("notice");
-            if let Some(replies) = table.choice("replies", &[("always", 0), ("once-per-thread", 1), ("never", 2)])
-                && replies.value != 0
-            {
-                let message = "only `replies = \"always\"` is there yet";
-                table.mistake(Diagnostic::new(table.source(), replies.at, message).with_allowed("allowed: always"));
-            }
-            Some(Action::AppendNotice { fallback: fallback(Fallback::Relay), notice: notice?.value })
+            let replies = table.choice("replies", &REPLIES).map_or(Replies::Always, |replies| replies.value);
+            let at = table.choice("at", &PLACEMENTS).map_or(Placement::default(), |at| at.value);
+            Some(Action::AppendNotice { replies, at, fallback: fallback(Fallback::Relay), notice: notice?.value })
         }
         "set-header" => {
             let name = table.required("name").and_then(|name| name.parsed("a field name such as X-Policy", free_field));
             let value = table.required("value").and_then(|value| value.parsed("one line of text", one_line));
             let fallback = fallback(Fallback::Relay);
             Some(Action::SetHeader { name: name?.value, value: value?.value, fallback })
+        }
+        "remove-header" => {
+            let names = table.parsed_list("names", "a field name such as X-Internal", removable_field);
+            let fallback = fallback(Fallback::Relay);
+            if names.is_empty() && !table.has("names") {
+                table.mistake_at(table.at(), "`names` is missing in [then.remove-header]");
+            }
+            let names: Vec<String> = names.into_iter().map(|name| name.value).collect();
+            (!names.is_empty()).then_some(Action::RemoveHeader { names, fallback })
         }
         "tag-subject" => {
             let tag = table.required("tag").and_then(|tag| tag.parsed("one line of at most 40 characters", short_line));
@@ -210,6 +284,27 @@ fn read(action: &str, name: Located<String>, table: &Table<'_>) -> Option<Action
             None
         }
     }
+}
+
+/// `by`, with what belongs to it alone.
+fn hiding(table: &Table<'_>) -> Option<By> {
+    let by = table.required("by").and_then(|by| by.choice(&[("bcc", false), ("individual-copies", true)]))?;
+    let copies = by.value;
+    let to = table.choice("to", &[("undisclosed", false), ("sender", true)]);
+    let at_most = table.integer(AT_MOST, 1..=MOST_COPIES);
+    if let Some(to) = to.as_ref().filter(|_| copies) {
+        table.mistake_at(to.at.clone(), "`to` belongs to `by = \"bcc\"`: an individual copy is to its recipient");
+    }
+    if let Some(at_most) = at_most.as_ref().filter(|_| !copies) {
+        table.mistake_at(at_most.at.clone(), "`at-most` belongs to `by = \"individual-copies\"`");
+    }
+    Some(match copies {
+        true => {
+            let at_most = at_most.and_then(|at_most| usize::try_from(at_most.value).ok()).unwrap_or(100);
+            By::IndividualCopies { at_most }
+        }
+        false => By::Bcc { to_sender: to.is_some_and(|to| to.value) },
+    })
 }
 
 fn waiting(table: &Table<'_>) -> (bool, Option<Duration>) {
@@ -224,6 +319,12 @@ fn free_field(text: &str) -> Result<String, &'static str> {
         return Err("a rule may not set this field");
     }
     Ok(name)
+}
+
+/// A Bcc that was left in the message is nobody's to read (RFC 5322 3.6.3).
+fn removable_field(text: &str) -> Result<String, &'static str> {
+    let name = field_name(text)?;
+    if ["bcc", "resent-bcc"].iter().any(|bcc| name.eq_ignore_ascii_case(bcc)) { Ok(name) } else { free_field(text) }
 }
 
 /// No control characters: a line end would begin a new field.

@@ -1,6 +1,11 @@
 //! A policy file: the organisation's own document, clause by clause, with its own figures, reviewers, groups and texts.
 
-use super::{Category, Clause, Mode, rule::is_name};
+use super::{
+    Category, Clause, Mode, NoticeText,
+    legal::{self, LEGAL_IDENTITY, Legal},
+    rule::is_name,
+    sensitive::SensitiveLists,
+};
 use crate::{
     diagnostic::{self, Diagnostic, Diagnostics, Located, Source, Table, Value},
     mail::Address,
@@ -20,10 +25,14 @@ pub struct Policy {
     pub own_domains: Vec<String>,
     pub clauses: Vec<PolicyClause>,
     pub groups: Vec<Group>,
+    /// Who gets this says something of them.
+    pub sensitive: SensitiveLists,
     /// Which roles read held mail of a category.
     pub reviewers: BTreeMap<&'static str, Vec<String>>,
     /// The organisation's own figures, by rule.
     pub figures: Vec<OwnFigures>,
+    /// `[legal]`, in place of that of outgate.toml.
+    pub legal: Option<Located<Legal>>,
     pub notices: BTreeMap<String, NoticeText>,
     /// Where each notice is named, for messages.
     pub notice_places: BTreeMap<String, Range<usize>>,
@@ -95,20 +104,6 @@ pub struct OwnFigures {
     pub mode: Option<Mode>,
 }
 
-/// A text that a rule asks for. HTML is derived from the plain text unless given. Empty: demanded by the document,
-/// but not given there.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct NoticeText {
-    pub plain: String,
-    pub html: Option<String>,
-}
-
-impl NoticeText {
-    pub fn is_empty(&self) -> bool {
-        self.plain.trim().is_empty()
-    }
-}
-
 /// What outgate does for every message, whatever the rules.
 const FEATURES: [(&str, &str); 2] = [("book", "book"), ("cases", "cases")];
 
@@ -133,24 +128,37 @@ pub fn parse(name: &str, source: &Source, diagnostics: &mut Diagnostics) -> Opti
         let own_domains = file.parsed_list("own-domains", "a domain such as ours.example", domain);
         let clauses = clauses(file, &name);
         let groups = file.tables("group").iter().filter_map(group).collect::<Vec<_>>();
+        let sensitive = file.table("sensitive-list").map(|table| SensitiveLists::read(&table)).unwrap_or_default();
         let reviewers = file.table("reviewers").map(|table| reviewers(&table)).unwrap_or_default();
         let figures = file.table("rules").map(|rules| figures(&rules)).unwrap_or_default();
         let mut notices = BTreeMap::new();
         let mut notice_places = BTreeMap::new();
         if let Some(table) = file.table("notices") {
             for (notice, text) in table.entries() {
-                notices.extend(notice_text(&text).map(|text| (notice.value.clone(), text)));
+                if notice.value == LEGAL_IDENTITY {
+                    let message = "this notice is made of [legal]";
+                    table.mistake_at(notice.at, message);
+                    continue;
+                }
+                notices.extend(NoticeText::of_value(&table, &text).map(|text| (notice.value.clone(), text)));
                 notice_places.insert(notice.value, notice.at);
             }
         }
+        let legal = file.table("legal").map(|table| {
+            let legal = legal::read(&table);
+            table.finish();
+            Located::new(legal, table.at())
+        });
         Some(Policy {
             name: name.clone(),
+            legal,
             source: source.clone(),
             organisation: organisation?.value,
             document,
             own_domains: own_domains.into_iter().map(|domain| domain.value).collect(),
             clauses,
             groups,
+            sensitive,
             reviewers,
             figures,
             notices,
@@ -256,16 +264,4 @@ fn figures(rules: &Table<'_>) -> Vec<OwnFigures> {
         all.push(OwnFigures { rule, figures, mode });
     }
     all
-}
-
-/// `NAME = "text"`, or a table with `plain` and `html`.
-pub fn notice_text(value: &Value<'_>) -> Option<NoticeText> {
-    if value.is_text() {
-        return Some(NoticeText { plain: value.text()?.value, html: None });
-    }
-    let table = value.table()?;
-    let plain = table.required("plain").and_then(|plain| plain.text());
-    let html = table.text("html").map(|html| html.value);
-    table.finish();
-    Some(NoticeText { plain: plain?.value, html: html.filter(|html| !html.trim().is_empty()) })
 }

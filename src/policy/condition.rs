@@ -3,8 +3,11 @@
 use super::{
     Tell,
     authorship::{CLAIMED, Claimed},
+    count::Count,
     finds::Finds,
+    follow::{self, Follows},
     seen::Seen,
+    sensitive::{SensitiveLists, Sign},
 };
 use crate::mail::UnreadReason;
 use regex::Regex;
@@ -16,17 +19,20 @@ pub enum Condition {
     Direction(Vec<Direction>),
     /// `outside`: at least one recipient is not in our own domains.
     Outside(bool),
-    /// `recipients-over`: distinct people of the envelope, a group counted as many as it reaches; with those whom earlier
-    /// transactions brought the message to.
-    RecipientsOver(usize),
-    /// `visible-recipients-over`: distinct addresses in To and Cc together.
-    VisibleRecipientsOver(usize),
-    /// `outside-recipients-over`: distinct addresses of the envelope that are not ours, counted on likewise.
-    OutsideRecipientsOver(usize),
+    /// `recipients-over`, `visible-recipients-over` …: more than so many.
+    Over(Count, usize),
     /// `recipient-domain`: a recipient is in one of these domains, or below.
     RecipientDomain(Vec<String>),
     /// `recipient-group`: a group of these names is a recipient.
     RecipientGroup(Vec<String>),
+    /// `visible-group`: one of our groups stands in To or Cc, or none does.
+    VisibleGroup(bool),
+    /// `sensitive-list`: who gets this says something of them; the rule's own signs of it beside those of the policies.
+    SensitiveList { wanted: bool, own: SensitiveLists },
+    /// `follows-stopped`: to mostly the same people as a message that was stopped just before.
+    FollowsStopped(Follows),
+    /// `recall`: Outlook's recall of a message.
+    Recall(bool),
     /// `group-needs-approval`: a group that its manager watches over is a recipient, or is none.
     GroupNeedsApproval(bool),
     /// `from-domain`: an author is in one of these domains, or below.
@@ -98,11 +104,16 @@ impl Condition {
         let holds = match self {
             Condition::Direction(wanted) => wanted.contains(&direction(seen)),
             Condition::Outside(wanted) => (seen.outside_recipients() > 0) == *wanted,
-            Condition::RecipientsOver(limit) => seen.all_recipients() > *limit,
-            Condition::VisibleRecipientsOver(limit) => seen.visible_recipients() > *limit,
-            Condition::OutsideRecipientsOver(limit) => seen.all_outside_recipients() > *limit,
+            Condition::Over(count, limit) => count.of(seen) > *limit,
             Condition::RecipientDomain(domains) => recipients_within(seen, domains) > 0,
             Condition::RecipientGroup(names) => seen.groups().any(|group| names.contains(&group.name)),
+            Condition::VisibleGroup(wanted) => (seen.visible().groups > 0) == *wanted,
+            Condition::FollowsStopped(follows) => match &seen.facts.followed {
+                Ok(followed) => follows.holds(followed),
+                Err(why) => return Tell::CannotTell(why),
+            },
+            Condition::Recall(wanted) => follow::is_recall(seen) == *wanted,
+            Condition::SensitiveList { wanted, own } => sensitive(seen, own).is_some() == *wanted,
             Condition::GroupNeedsApproval(wanted) => seen.groups().any(|group| group.approval) == *wanted,
             Condition::FromDomain(domains) => from_within(seen, domains),
             Condition::AuthorIsNotSender(kinds) => seen.claims().iter().any(|claim| kinds.contains(&claim.kind)),
@@ -132,11 +143,13 @@ impl Condition {
         match self {
             Condition::Direction(wanted) => format!("direction {}", listed(&DIRECTIONS, wanted)),
             Condition::Outside(wanted) => format!("outside {wanted}"),
-            Condition::RecipientsOver(limit) => format!("recipients-over {limit}"),
-            Condition::VisibleRecipientsOver(limit) => format!("visible-recipients-over {limit}"),
-            Condition::OutsideRecipientsOver(limit) => format!("outside-recipients-over {limit}"),
+            Condition::Over(count, limit) => format!("{} {limit}", count.name()),
             Condition::RecipientDomain(domains) => format!("recipient-domain {}", domains.join(" or ")),
             Condition::RecipientGroup(names) => format!("recipient-group {}", names.join(" or ")),
+            Condition::VisibleGroup(wanted) => format!("visible-group {wanted}"),
+            Condition::FollowsStopped(follows) => follows.wanted(),
+            Condition::Recall(wanted) => format!("recall {wanted}"),
+            Condition::SensitiveList { wanted, .. } => format!("sensitive-list {wanted}"),
             Condition::GroupNeedsApproval(wanted) => format!("group-needs-approval {wanted}"),
             Condition::FromDomain(domains) => format!("from-domain {}", domains.join(" or ")),
             Condition::AuthorIsNotSender(kinds) => format!("author-is-not-sender {}", listed(&CLAIMED, kinds)),
@@ -159,9 +172,18 @@ impl Condition {
         match self {
             Condition::Direction(_) => listed(&DIRECTIONS, &[direction(seen)]),
             Condition::Outside(_) => seen.outside_recipients().to_string(),
-            Condition::OutsideRecipientsOver(_) => seen.all_outside_recipients().to_string(),
-            Condition::RecipientsOver(_) => seen.all_recipients().to_string(),
-            Condition::VisibleRecipientsOver(_) => seen.visible_recipients().to_string(),
+            Condition::Over(count, _) => count.of(seen).to_string(),
+            Condition::VisibleGroup(_) => seen.visible().groups.to_string(),
+            Condition::FollowsStopped(_) => match &seen.facts.followed {
+                Ok(followed) => Follows::value(followed),
+                Err(why) => format!("cannot tell: {why}"),
+            },
+            Condition::SensitiveList { own, .. } => match sensitive(seen, own) {
+                None => "no".into(),
+                Some(Sign::Group) => "by a group".into(),
+                Some(Sign::Team) => "by the author's team".into(),
+                Some(Sign::Subject) => "by the subject".into(),
+            },
             Condition::RecipientDomain(domains) => recipients_within(seen, domains).to_string(),
             Condition::RecipientGroup(_) | Condition::GroupNeedsApproval(_) => {
                 let names: Vec<&str> = seen.groups().map(|group| group.name.as_str()).collect();
@@ -185,7 +207,7 @@ impl Condition {
                 (Tell::Yes, true) | (Tell::No, false) => "yes".into(),
                 _ => "no".into(),
             },
-            Condition::Ambiguous(wanted) | Condition::Automatic(wanted) => {
+            Condition::Ambiguous(wanted) | Condition::Automatic(wanted) | Condition::Recall(wanted) => {
                 word((self.tell(seen) == Tell::Yes) == *wanted).into()
             }
             Condition::FromDomain(_)
@@ -199,9 +221,7 @@ impl Condition {
     /// For a figure: how far the message is on the way to it, 1 being just there.
     pub fn share(&self, seen: &Seen<'_>) -> Option<f64> {
         let (value, limit) = match self {
-            Condition::RecipientsOver(limit) => (seen.all_recipients(), *limit),
-            Condition::VisibleRecipientsOver(limit) => (seen.visible_recipients(), *limit),
-            Condition::OutsideRecipientsOver(limit) => (seen.all_outside_recipients(), *limit),
+            Condition::Over(count, limit) => (count.of(seen), *limit),
             Condition::Finds(finds) => (finds.distinct_in(seen.scan), finds.distinct),
             _ => return None,
         };
@@ -211,9 +231,8 @@ impl Condition {
     /// The figures that an organisation may set, with the rule's own value.
     pub fn figures(&self) -> Vec<(&'static str, f64)> {
         match self {
-            Condition::RecipientsOver(limit) => vec![("recipients-over", *limit as f64)],
-            Condition::VisibleRecipientsOver(limit) => vec![("visible-recipients-over", *limit as f64)],
-            Condition::OutsideRecipientsOver(limit) => vec![("outside-recipients-over", *limit as f64)],
+            Condition::Over(count, limit) => vec![(count.name(), *limit as f64)],
+            Condition::FollowsStopped(follows) => follows.figures(),
             Condition::Finds(finds) => vec![
                 ("distinct", finds.distinct as f64),
                 ("min-score", f64::from(finds.min_score)),
@@ -226,9 +245,8 @@ impl Condition {
     /// Sets a figure that `figures` names.
     pub fn set_figure(&mut self, name: &str, figure: f64) {
         match (self, name) {
-            (Condition::RecipientsOver(limit), "recipients-over")
-            | (Condition::VisibleRecipientsOver(limit), "visible-recipients-over")
-            | (Condition::OutsideRecipientsOver(limit), "outside-recipients-over") => *limit = figure as usize,
+            (Condition::Over(count, limit), name) if count.name() == name => *limit = figure as usize,
+            (Condition::FollowsStopped(follows), name) => follows.set_figure(name, figure),
             (Condition::Finds(finds), "distinct") => finds.distinct = figure as usize,
             (Condition::Finds(finds), "min-score") => finds.min_score = figure as f32,
             (Condition::Finds(finds), "min-severity") => finds.min_severity = figure as u8,
@@ -237,12 +255,17 @@ impl Condition {
     }
 }
 
-fn direction(seen: &Seen<'_>) -> Direction {
+pub fn direction(seen: &Seen<'_>) -> Direction {
     match (seen.is_from_us(), seen.outside_recipients() > 0) {
         (false, _) => Direction::Foreign,
         (true, true) => Direction::Outbound,
         (true, false) => Direction::Internal,
     }
+}
+
+/// By what the list is known to be sensitive, whoever says so.
+fn sensitive(seen: &Seen<'_>, own: &SensitiveLists) -> Option<Sign> {
+    own.sign(seen).or_else(|| seen.house.sensitive.sign(seen))
 }
 
 fn recipients_within(seen: &Seen<'_>, domains: &[String]) -> usize {

@@ -103,9 +103,9 @@ fn covered(ruleset: &Ruleset, policy: &Policy, clause: &PolicyClause, connected:
         .iter()
         .filter(|active| clause.enforced_by.iter().any(|named| *named.value == *active.rule.name));
     let active: Vec<_> = active.collect();
-    let text_missing = active.iter().any(|active| {
-        active.rule.action.appended_notice().is_some_and(|name| ruleset.notice_of(policy, name).is_none())
-    });
+    let text_missing = active
+        .iter()
+        .any(|active| active.rule.action.appended_notice().is_some_and(|name| !ruleset.gives_notice(policy, name)));
     let enforcers: Vec<Enforcer> = active
         .iter()
         .map(|active| Enforcer {

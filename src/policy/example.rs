@@ -1,6 +1,6 @@
 //! A rule's own test, `[[test]]`: a message in a few words, and whether the rule must match it.
 
-use super::{Earlier, condition::UNREAD};
+use super::{Earlier, clause::domain, condition::UNREAD, follow::Followed};
 use crate::{
     diagnostic::{Diagnostic, Table},
     mail::{Address, UnreadReason},
@@ -36,6 +36,8 @@ pub struct Example {
     headers: Vec<String>,
     /// The visible recipients already see each other in this thread.
     pub thread_shares: bool,
+    /// The message that was stopped before, as it is compared with this one.
+    pub followed: Option<Followed>,
     /// A part of the message could not be read, for this reason.
     pub unread: Option<UnreadReason>,
 }
@@ -45,6 +47,8 @@ pub struct Example {
 struct Recipients {
     named: Vec<Address>,
     many: Many,
+    /// The domain of the many.
+    at: Option<String>,
 }
 
 /// `40`, `limit`, `limit + 1`.
@@ -85,9 +89,11 @@ pub fn parse(table: &Table<'_>, limited: bool) -> Option<Example> {
         _ => Address::parse(text).map(Some),
     });
     let user = table.filled_text("user").map(|user| user.value);
+    let many_at = table.parsed("many-at", "a domain such as agency.example", domain).map(|domain| domain.value);
     let [to, cc, bcc] = ["to", "cc", "bcc"].map(|field| Recipients {
         named: table.parsed_list(field, MAILBOX, Address::parse).into_iter().map(|address| address.value).collect(),
         many: many(table, &format!("{field}-many"), limited),
+        at: many_at.clone(),
     });
     let earlier = many(table, "earlier-many", limited);
     let subject = table.parsed("subject", "one line", one_line).map(|subject| subject.value);
@@ -96,6 +102,7 @@ pub fn parse(table: &Table<'_>, limited: bool) -> Option<Example> {
     let attachments = table.tables("attachments").iter().filter_map(attachment).collect();
     let headers = table.parsed_list("headers", "fields such as \"Auto-Submitted: auto-replied\"", header);
     let thread_shares = table.flag("thread-already-shares", false);
+    let followed = table.table("follows-stopped").and_then(|table| followed(&table));
     let unread = table.value("unread").and_then(|unread| unread.choice(&UNREAD));
     table.finish();
     let from = from.map(|from| from.value).or_else(|| Address::parse(AUTHOR).ok())?;
@@ -115,8 +122,19 @@ pub fn parse(table: &Table<'_>, limited: bool) -> Option<Example> {
         attachments,
         headers: headers.into_iter().map(|header| header.value).collect(),
         thread_shares,
+        followed,
         unread: unread.map(|unread| unread.value),
     })
+}
+
+/// `{ minutes = 5, shared = 9, people = 10 }`.
+fn followed(table: &Table<'_>) -> Option<Followed> {
+    let minutes = table.required("minutes").and_then(|minutes| minutes.number(0.0..=10_000.0));
+    let count =
+        |key| table.required(key).and_then(|count| count.integer(0..=100_000)).map(|count| count.value as usize);
+    let (shared, people) = (count("shared"), count("people"));
+    table.finish();
+    Some(Followed { minutes: minutes?.value, shared: shared?, people: people? })
 }
 
 fn many(table: &Table<'_>, key: &str, limited: bool) -> Many {
@@ -264,9 +282,9 @@ impl Many {
 impl Recipients {
     fn all(&self, field: &str, limit: usize) -> Vec<Address> {
         let many = self.many.count(limit);
+        let at = self.at.as_deref().unwrap_or("elsewhere.example");
         // An organisation's figure has no bound that a message would have.
-        let many =
-            (1..=many.min(20_000)).filter_map(|n| Address::parse(&format!("{field}-{n}@elsewhere.example")).ok());
+        let many = (1..=many.min(20_000)).filter_map(|n| Address::parse(&format!("{field}-{n}@{at}")).ok());
         self.named.iter().cloned().chain(many).collect()
     }
 }

@@ -48,7 +48,7 @@ pub fn explain(submission: &Submission, scan: &Scan, facts: &Facts, ruleset: &Ru
         clauses: active.clauses.iter().map(|clause| clause.id.clone()).collect(),
         outcome: active.rule.weigh(&seen),
         conditions: conditions(&active.rule, &seen),
-        remark: (active.rule.action.appended_notice().is_some() && active.notices.is_empty())
+        remark: (active.rule.action.appended_notice().is_some() && active.texts.is_empty())
             .then_some("text missing: the rule does nothing"),
     });
     explained.collect()

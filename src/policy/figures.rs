@@ -1,5 +1,5 @@
 //! The organisation's own figures. Of several policies the stricter figure wins: every figure that a rule has is a
-//! threshold from which it acts, so the smaller one is the stricter.
+//! threshold from which it acts, so the smaller one is the stricter; but of a time for which it looks back, the longer one.
 
 use super::{Mode, clause::Policy, rule::Rule};
 use crate::diagnostic::{Diagnostic, Diagnostics};
@@ -9,7 +9,10 @@ use crate::diagnostic::{Diagnostic, Diagnostics};
 pub fn applied(rule: &Rule, citing: &[&Policy]) -> Rule {
     let mut applied = rule.clone();
     for (name, shipped) in rule.figures() {
-        let strictest = citing.iter().map(|policy| own_figure(policy, rule, name).unwrap_or(shipped)).reduce(f64::min);
+        let strictest = citing
+            .iter()
+            .map(|policy| own_figure(policy, rule, name).unwrap_or(shipped))
+            .reduce(if name == LOOKS_BACK { f64::max } else { f64::min });
         applied.set_figure(name, strictest.unwrap_or(shipped));
     }
     let enforced = citing.iter().any(|policy| own_mode(policy, rule).unwrap_or(rule.mode) == Mode::Enforce);
@@ -18,6 +21,9 @@ pub fn applied(rule: &Rule, citing: &[&Policy]) -> Rule {
     }
     applied
 }
+
+/// How long after a stopped message a rule is on its guard.
+const LOOKS_BACK: &str = "within-minutes";
 
 fn own_figure(policy: &Policy, rule: &Rule, name: &str) -> Option<f64> {
     let own = policy.figures.iter().find(|own| *own.rule.value == *rule.name)?;
@@ -67,6 +73,10 @@ fn out_of_range(name: &str, figure: f64) -> Option<&'static str> {
         "min-score" => (figure <= 1.0, "a number from 0 to 1"),
         "min-severity" => (whole && figure <= 3.0, "a whole number from 0 to 3"),
         "distinct" => (whole && figure >= 1.0, "a whole number from 1 to 1000000"),
+        "share" => ((0.1..=1.0).contains(&figure), "a number from 0.1 to 1"),
+        LOOKS_BACK => (whole && (1.0..=1_440.0).contains(&figure), "a whole number from 1 to 1440"),
+        "people" => (whole && figure >= 3.0, "a whole number from 3 to 100000"),
+        "at-most" => (whole && (1.0..=1000.0).contains(&figure), "a whole number from 1 to 1000"),
         _ => (whole, "a whole number from 0 to 1000000"),
     };
     (!good).then_some(allowed)

@@ -1,8 +1,10 @@
 //! Judging: all rules are evaluated, the most severe disposition wins, all edits apply to the copy that leaves.
 
 use super::{
-    Almost, Category, Consignment, Disposition, Facts, Ground, Mode, PlannedEdit, Route, Verdict,
-    action::Action,
+    Almost, Category, Consignment, Directory, Disposition, FactQuery, Facts, Fallback, Ground, Mode, PlannedEdit,
+    Route, Verdict,
+    action::{Action, By, Replies},
+    follow::Addressed,
     planned::together,
     rule::Outcome,
     ruleset::{ActiveRule, Ruleset},
@@ -11,8 +13,9 @@ use super::{
 use crate::{
     detect::Scan,
     intake::Submission,
-    mail::{Certainty, Edit, Envelope, Message},
+    mail::{Address, Certainty, Edit, Envelope, Message, edit::Notice},
 };
+use std::sync::Arc;
 
 /// A figure this far from its limit (8 visible recipients of 20, say) is worth a word in `almost`.
 const NEARLY: f64 = 1.0 / 3.0;
@@ -34,13 +37,16 @@ pub fn judge(submission: &Submission, scan: &Scan, facts: &Facts, ruleset: &Rule
     for active in ruleset.active() {
         let mode = ruleset.mode_of(&active.rule);
         // Its text is still to be given: there is nothing that it could do.
-        if active.rule.action.appended_notice().is_some() && active.notices.is_empty() {
+        if active.rule.action.appended_notice().is_some() && active.texts.is_empty() {
             continue;
         }
         match active.rule.weigh(&seen) {
             Outcome::Match => {
                 if mode == Mode::Enforce {
-                    edits.extend(planned(active));
+                    match planned(active, &seen) {
+                        Ok(planned) => edits.extend(planned),
+                        Err(why) => verdict.cannot_tell = Some(why),
+                    }
                 }
                 verdict.grounds.push(ground(active, mode, &seen));
             }
@@ -56,6 +62,20 @@ pub fn judge(submission: &Submission, scan: &Scan, facts: &Facts, ruleset: &Rule
     }
     verdict.consignments.push(consignment(submission, &verdict.grounds, edits));
     verdict
+}
+
+/// What of the past must be looked up before this submission is judged. None: nothing.
+pub fn asks(submission: &Submission, scan: &Scan, directory: &Arc<Directory>, ruleset: &Ruleset) -> Option<FactQuery> {
+    let once = || ruleset.active().iter().filter(|active| active.rule.action.replies() == Some(Replies::OncePerThread));
+    let stopped = ruleset.asks_for_stopped();
+    if !ruleset.asks_for_threads() && !stopped && once().next().is_none() {
+        return None;
+    }
+    let facts = Facts { directory: directory.clone(), ..Facts::unknown_past(submission.received_at) };
+    let seen = Seen::new(submission, scan, &facts, ruleset.house());
+    let notices = once().flat_map(|active| active.notices(&seen)).map(|notice| notice.digest()).collect();
+    let addressed = if stopped { Addressed::of(submission) } else { None };
+    Some(FactQuery { notices, addressed, ..FactQuery::of(&submission.message) })
 }
 
 /// Whether the message is incoming, and so passes untouched: neither sender nor author is ours, every recipient is,
@@ -86,16 +106,19 @@ fn is_delivery_report(envelope: &Envelope, message: &Message) -> bool {
 
 fn ground(active: &ActiveRule, mode: Mode, seen: &Seen<'_>) -> Ground {
     let rule = &active.rule;
-    let disposition = match rule.action.disposition() {
+    let over = too_many_copies(&rule.action, seen);
+    let wanted = over.map_or(rule.action.disposition(), |(_, disposition)| disposition);
+    let disposition = match wanted {
         // A 550 to a machine, or to nobody, is silent loss.
         Disposition::Return if seen.is_unanswerable() => Disposition::Hold,
         disposition => disposition,
     };
     let told = match &rule.action {
         Action::Hold { tell_sender, .. } | Action::HoldForApproval { tell_sender, .. } => *tell_sender,
-        _ => false,
+        _ => over.is_some(),
     };
-    let category = rule.action.category().filter(|_| disposition == Disposition::Hold);
+    let desk = rule.action.category().or(over.map(|_| Category::Recipients));
+    let category = desk.filter(|_| disposition == Disposition::Hold);
     Ground {
         rule: rule.name.clone(),
         title: rule.title.clone(),
@@ -103,27 +126,87 @@ fn ground(active: &ActiveRule, mode: Mode, seen: &Seen<'_>) -> Ground {
         mode,
         disposition,
         category,
-        advice: rule.advice.clone(),
+        advice: match over {
+            Some((at_most, Disposition::Hold | Disposition::Return)) => format!(
+                "Each recipient would get a copy of their own, and there are more than {at_most}. {}",
+                rule.advice
+            )
+            .into(),
+            _ => rule.advice.clone(),
+        },
         tell_sender: told && !seen.is_unanswerable(),
+        tells_hidden: matches!(rule.action, Action::HideRecipients { notice: Some(_), .. }),
         findings: rule.evidence(seen),
     }
 }
 
-/// The edits of one rule, as its action says.
-fn planned(active: &ActiveRule) -> Vec<PlannedEdit> {
+/// Whether there are more recipients than get copies of their own; how many copies there may be, and what happens instead.
+fn too_many_copies(action: &Action, seen: &Seen<'_>) -> Option<(usize, Disposition)> {
+    let Action::HideRecipients { by: By::IndividualCopies { at_most }, fallback, .. } = action else { return None };
+    let copies = seen.submission.envelope.recipients.len() + seen.facts.earlier.people;
+    let instead = match fallback {
+        // They are hidden all the same, in one message.
+        Fallback::Relay => Disposition::Relay,
+        Fallback::Return => Disposition::Return,
+        Fallback::Hold => Disposition::Hold,
+    };
+    (copies > *at_most).then_some((*at_most, instead))
+}
+
+/// The one address that a hidden list shows: the author's, or the sender's where that is not one.
+fn own_address(seen: &Seen<'_>) -> Option<Address> {
+    match seen.authors() {
+        [author] => Some(author.clone()),
+        _ => seen.submission.envelope.sender.address.clone(),
+    }
+}
+
+/// How this message's recipients are hidden.
+fn hiding(action: &Action, by: By, seen: &Seen<'_>) -> Edit {
+    let goes_together = too_many_copies(action, seen).is_some_and(|(_, instead)| instead == Disposition::Relay);
+    match by {
+        By::IndividualCopies { .. } if !goes_together => Edit::IndividualCopies,
+        By::Bcc { to_sender: true } => {
+            own_address(seen).map_or(Edit::HideRecipients, |address| Edit::ShowOnly { address })
+        }
+        _ => Edit::HideRecipients,
+    }
+}
+
+/// The edits of one rule, as its action says; or why that cannot be told.
+fn planned(active: &ActiveRule, seen: &Seen<'_>) -> Result<Vec<PlannedEdit>, &'static str> {
     let edit = |edit, fallback| PlannedEdit { edit, rule: active.rule.name.clone(), fallback };
-    match &active.rule.action {
-        Action::HideRecipients { fallback, .. } => vec![edit(Edit::HideRecipients, *fallback)],
-        Action::AppendNotice { fallback, .. } => {
-            let notices = active.notices.iter();
-            notices.map(|notice| edit(Edit::AppendNotice { notice: notice.clone() }, *fallback)).collect()
+    Ok(match &active.rule.action {
+        Action::HideRecipients { by, fallback, .. } => {
+            vec![edit(hiding(&active.rule.action, *by, seen), *fallback)]
+        }
+        Action::AppendNotice { fallback, replies, .. } => {
+            let notices = due(active, *replies, seen)?.into_iter();
+            notices.map(|notice| edit(Edit::AppendNotice { notice }, *fallback)).collect()
         }
         Action::SetHeader { name, value, fallback } => {
             vec![edit(Edit::SetHeader { name: name.clone(), value: value.clone() }, *fallback)]
         }
+        Action::RemoveHeader { names, fallback } => {
+            names.iter().map(|name| edit(Edit::RemoveHeader { name: name.clone() }, *fallback)).collect()
+        }
         Action::TagSubject { tag, fallback } => vec![edit(Edit::TagSubject { tag: tag.clone() }, *fallback)],
         Action::Hold { .. } | Action::HoldForApproval { .. } | Action::ReturnToSender { .. } => Vec::new(),
+    })
+}
+
+/// The notices of a rule that this message gets, as far as its thread says.
+fn due(active: &ActiveRule, replies: Replies, seen: &Seen<'_>) -> Result<Vec<Arc<Notice>>, &'static str> {
+    let message = seen.message();
+    if replies == Replies::Never && message.is_reply() && !message.is_forward() {
+        return Ok(Vec::new());
     }
+    let mut notices = active.notices(seen);
+    if replies == Replies::OncePerThread {
+        let known = seen.facts.notices_in_thread.as_ref().map_err(|why| *why)?;
+        notices.retain(|notice| !known.contains(&notice.digest()));
+    }
+    Ok(notices)
 }
 
 /// All recipients together: judged to one.

@@ -6,36 +6,48 @@ mod action;
 mod authorship;
 pub mod clause;
 mod condition;
+mod count;
 pub mod coverage;
+pub mod directory;
+mod domains;
 mod example;
 pub mod explain;
 mod figures;
 mod finds;
+mod follow;
 mod judge;
+pub mod legal;
 pub mod planned;
 pub mod prove;
 pub mod rule;
 mod ruleset;
 mod seen;
+mod sensitive;
 mod when;
+mod wording;
 
 pub use action::Action;
 pub use authorship::{MaySendAs, Who};
-pub use clause::{Group, NoticeText, Policy};
+pub use clause::{Group, Policy};
 pub use condition::Condition;
 pub use coverage::{Connected, Coverage, Covered, coverage};
+pub use directory::{Directory, Person, Written};
+pub use domains::KnownDomains;
 pub use explain::explain;
-pub use judge::{is_incoming, judge};
+pub use follow::{Addressed, Followed};
+pub use judge::{asks, is_incoming, judge};
+pub use legal::Legal;
 pub use planned::PlannedEdit;
 pub use rule::Rule;
 pub use ruleset::{ActiveRule, PolicyInput, Ruleset, RulesetInputs};
+pub use wording::NoticeText;
 
 use crate::{
     detect::Finding,
     intake::StoreDown,
-    mail::{Message, SubmissionId},
+    mail::{Message, SubmissionId, edit::NoticeDigest},
 };
-use std::{future::Future, sync::Arc};
+use std::{collections::HashSet, future::Future, sync::Arc};
 use time::OffsetDateTime;
 
 /// The message's fate. The most severe wins.
@@ -90,6 +102,8 @@ pub struct Ground {
     pub advice: Arc<str>,
     /// Whether the sender is told of a hold.
     pub tell_sender: bool,
+    /// Whether they are told when its recipients were hidden from each other.
+    pub tells_hidden: bool,
     pub findings: Vec<Finding>,
 }
 
@@ -193,6 +207,11 @@ pub struct Facts {
     pub thread_shares: Tell,
     /// Whom earlier transactions brought the same message to.
     pub earlier: Earlier,
+    /// Messages of the same sender that were stopped; or why that cannot be told.
+    pub followed: Result<Vec<Followed>, &'static str>,
+    pub directory: Arc<Directory>,
+    /// Which of the notices that were asked about other messages of this thread left with; or why that cannot be told.
+    pub notices_in_thread: Result<HashSet<NoticeDigest>, &'static str>,
 }
 
 /// Recipients of earlier transactions of the same message who are none of this one: their counts go on.
@@ -214,12 +233,18 @@ pub struct Reached {
 }
 
 /// What the facts are asked for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct FactQuery {
+    /// Of the message itself; empty when it has none.
+    pub message_id: String,
     /// Message ids of In-Reply-To and References.
     pub references: Vec<String>,
-    /// Folded visible addresses (To and Cc).
+    /// Folded visible addresses, sorted.
     pub visible: Vec<String>,
+    /// Whose list is compared with those that were stopped.
+    pub addressed: Option<Addressed>,
+    /// The notices that this message would get and that go once into a thread.
+    pub notices: Vec<NoticeDigest>,
 }
 
 impl FactQuery {
@@ -234,18 +259,22 @@ impl FactQuery {
                 references.push(id.into());
             }
         }
-        let shown = ["To", "Cc"].into_iter().flat_map(|name| message.mailboxes(name));
-        let mut visible: Vec<String> = shown.map(|address| address.folded()).collect();
-        visible.sort_unstable();
-        visible.dedup();
-        Self { references, visible }
+        let message_id = message.header("Message-ID").unwrap_or_default();
+        Self { message_id, references, visible: message.shown_recipients(), notices: Vec::new(), addressed: None }
     }
 }
 
 impl Facts {
     /// For judging where there is no store: nothing is known of the past.
     pub fn unknown_past(now: OffsetDateTime) -> Self {
-        Self { now, thread_shares: Tell::No, earlier: Earlier::default() }
+        Self {
+            now,
+            thread_shares: Tell::No,
+            earlier: Earlier::default(),
+            followed: Ok(Vec::new()),
+            directory: Arc::default(),
+            notices_in_thread: Ok(HashSet::new()),
+        }
     }
 }
 

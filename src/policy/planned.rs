@@ -3,6 +3,7 @@
 use super::{Category, Disposition, Fallback, Ground, Verdict};
 use crate::mail::{
     Edit, Message,
+    dkim::Dkim,
     edit::{self, Applied, EditFailure, Transport},
 };
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,8 @@ pub struct Made {
     /// None when nothing changes: the message leaves as it came.
     pub applied: Option<Applied>,
     pub unmade: Vec<Unmade>,
+    /// Every planned notice stands in the author's text of the copy, added or from before.
+    pub notices_stand: bool,
 }
 
 impl Made {
@@ -39,7 +42,22 @@ impl Made {
             let failure = EditFailure::CheckFailed { kind: planned.edit.kind(), what };
             Unmade { rule: planned.rule.clone(), fallback: planned.fallback, failure }
         });
-        Self { applied: None, unmade: unmade.collect() }
+        Self { applied: None, unmade: unmade.collect(), notices_stand: false }
+    }
+
+    /// The bytes that leave through our outbox: our trace, and below it the message with its edits, without signatures that
+    /// these broke.
+    pub fn content(&self, trace: &[u8], message: &Message, dkim: &Dkim) -> Vec<u8> {
+        let mut content = trace.to_vec();
+        match &self.applied {
+            Some(applied) => {
+                let left = dkim.strip(message, &applied.edited);
+                let edited = left.as_ref().unwrap_or(&applied.edited);
+                edited.pieces().iter().for_each(|piece| content.extend_from_slice(piece));
+            }
+            None => content.extend_from_slice(&message.read(0..message.len())),
+        }
+        content
     }
 
     /// The most severe fallback of the edits that could not be made, with its edit.
@@ -60,7 +78,37 @@ pub fn together(mut edits: Vec<PlannedEdit>) -> Vec<PlannedEdit> {
             None => once.push(planned),
         }
     }
+    hidden_once(&mut once);
     once
+}
+
+/// Recipients are hidden in one way: by copies before all others, by naming nobody before naming the sender. What the
+/// others say of an edit that cannot be made counts on.
+fn hidden_once(edits: &mut Vec<PlannedEdit>) {
+    let rank = |edit: &Edit| match edit {
+        Edit::IndividualCopies => Some(0),
+        Edit::HideRecipients => Some(1),
+        Edit::ShowOnly { .. } => Some(2),
+        _ => None,
+    };
+    let Some(best) = edits.iter().filter_map(|planned| rank(&planned.edit)).min() else { return };
+    let hiding = |planned: &PlannedEdit| rank(&planned.edit).is_some();
+    let severest = edits.iter().filter(|planned| hiding(planned)).map(|planned| planned.fallback).max();
+    let mut kept = false;
+    edits.retain_mut(|planned| match rank(&planned.edit) {
+        None => true,
+        Some(rank) if rank == best && !kept => {
+            kept = true;
+            planned.fallback = severest.unwrap_or(planned.fallback);
+            true
+        }
+        Some(_) => false,
+    });
+}
+
+/// Whether each recipient is to get a copy of their own.
+pub fn is_apart(edits: &[PlannedEdit]) -> bool {
+    edits.iter().any(|planned| planned.edit == Edit::IndividualCopies)
 }
 
 /// The documented order of edits.
@@ -69,7 +117,7 @@ fn place(edit: &Edit) -> u8 {
         Edit::TagSubject { .. } => 0,
         Edit::SetHeader { .. } => 1,
         Edit::RemoveHeader { .. } => 2,
-        Edit::HideRecipients => 3,
+        Edit::HideRecipients | Edit::ShowOnly { .. } | Edit::IndividualCopies => 3,
         Edit::AppendNotice { .. } => 4,
     }
 }
@@ -82,8 +130,11 @@ pub fn make(message: &Message, planned: &[PlannedEdit], transport: Transport) ->
     while !left.is_empty() {
         let edits: Vec<Edit> = left.iter().map(|planned| planned.edit.clone()).collect();
         match edit::apply(message, &edits, transport) {
-            Ok(applied) if applied.changes.is_empty() => return Made { applied: None, unmade },
-            Ok(applied) => return Made { applied: Some(applied), unmade },
+            Ok(applied) => {
+                let notices_stand = applied.notices_stand;
+                let applied = Some(applied).filter(|applied| !applied.changes.is_empty());
+                return Made { applied, unmade, notices_stand };
+            }
             Err(failure) => {
                 let before = left.len();
                 left.retain(|planned| {
@@ -105,7 +156,7 @@ pub fn make(message: &Message, planned: &[PlannedEdit], transport: Transport) ->
             }
         }
     }
-    Made { applied: None, unmade }
+    Made { applied: None, unmade, notices_stand: false }
 }
 
 impl Verdict {

@@ -1,9 +1,13 @@
 //! Rules' own tests, run with the real detectors and the real judge, each rule alone with its own figures.
 //!
 //! The world of these tests: `ours.example` is ours; the group `all-staff@ours.example` reaches 120 people and waits for
-//! its manager's approval; `author@ours.example` may write as the shared mailbox `office@ours.example`.
+//! its manager's approval; `author@ours.example` may write as the shared mailbox `office@ours.example`; `agency.example` is another
+//! organisation's, all other domains are unknown.
 
-use super::{Facts, MaySendAs, Tell, Who, clause::Group, example::Example, judge::judge, rule::Rule, ruleset::Ruleset};
+use super::{
+    Facts, KnownDomains, MaySendAs, Tell, Who, clause::Group, example::Example, judge::judge, rule::Rule,
+    ruleset::Ruleset,
+};
 use crate::{
     detect::{DetectorSources, Detectors},
     diagnostic::{Diagnostic, Diagnostics, Source},
@@ -49,7 +53,9 @@ pub fn prove(ruleset: &Ruleset, detecting: Detecting<'_>) -> Vec<Proof> {
 
 /// Runs the tests of one rule.
 pub fn prove_rule(rule: &Rule, detecting: Detecting<'_>) -> Vec<Proof> {
-    let Some(alone) = group().map(|group| Ruleset::alone(rule, group, may_send_as())) else { return Vec::new() };
+    let Some(alone) = group().map(|group| Ruleset::alone(rule, group, may_send_as(), domains())) else {
+        return Vec::new();
+    };
     rule.examples.iter().map(|example| prove_one(rule, example, &alone, detecting)).collect()
 }
 
@@ -79,6 +85,11 @@ fn group() -> Option<Group> {
     Some(group)
 }
 
+fn domains() -> KnownDomains {
+    let agency = [Source::new("organisations.txt", "agency.example")];
+    KnownDomains::parse(&[], &agency, &mut Diagnostics::default())
+}
+
 fn may_send_as() -> MaySendAs {
     let who = |text| Who::parse(text).ok();
     let office = who("office@ours.example").zip(who("author@ours.example"));
@@ -91,7 +102,8 @@ fn prove_one(rule: &Rule, example: &Example, alone: &Ruleset, detecting: Detecti
     scan.unread.extend(example.unread.map(|reason| Unread { part: PartId::new("1"), reason }));
     let thread_shares = if example.thread_shares { Tell::Yes } else { Tell::No };
     let earlier = example.earlier(rule.recipient_limit().unwrap_or(0));
-    let facts = Facts { now: submission.received_at, thread_shares, earlier };
+    let followed = Ok(example.followed.into_iter().collect());
+    let facts = Facts { thread_shares, earlier, followed, ..Facts::unknown_past(submission.received_at) };
     let verdict = judge(&submission, &scan, &facts, alone);
     let matched = match verdict.cannot_tell {
         Some(why) => Tell::CannotTell(why),

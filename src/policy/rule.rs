@@ -117,10 +117,10 @@ impl Rule {
         claims.enumerate().map(|(number, claim)| claim.finding(number)).collect()
     }
 
-    /// The figures of `[when]` that an organisation may set, with the rule's own.
+    /// The figures of `[when]`, and of the action, that an organisation may set, with the rule's own.
     pub fn figures(&self) -> Vec<(&'static str, f64)> {
         let when = self.conditions.iter().filter(|(section, _)| *section == Section::When);
-        when.flat_map(|(_, condition)| condition.figures()).collect()
+        when.flat_map(|(_, condition)| condition.figures()).chain(self.action.figure()).collect()
     }
 
     pub fn set_figure(&mut self, name: &str, figure: f64) {
@@ -129,6 +129,7 @@ impl Rule {
                 condition.set_figure(name, figure);
             }
         }
+        self.action.set_figure(name, figure);
     }
 
     /// How many conditions the file itself has.
@@ -138,7 +139,7 @@ impl Rule {
 
     /// The limit that `limit + 1` in a test means: the first count of recipients in `[when]`.
     pub fn recipient_limit(&self) -> Option<usize> {
-        let limit = self.figures().into_iter().find(|(name, _)| name.ends_with("recipients-over"));
+        let limit = self.figures().into_iter().find(|(name, _)| name.ends_with("-over"));
         limit.map(|(_, figure)| figure as usize)
     }
 }
@@ -160,7 +161,7 @@ pub fn parse(source: &Source, diagnostics: &mut Diagnostics) -> Option<Rule> {
         let unless = file.table("unless").map(|unless| when::conditions(&unless, &mut asked)).unwrap_or_default();
         let action = action::action(file);
         let has_limit = |conditions: &[Condition]| {
-            conditions.iter().any(|c| c.figures().iter().any(|(name, _)| name.ends_with("recipients-over")))
+            conditions.iter().any(|c| c.figures().iter().any(|(name, _)| name.ends_with("-over")))
         };
         let limited = when.as_ref().is_some_and(|conditions| has_limit(conditions));
         let examples: Vec<Example> =

@@ -1,16 +1,24 @@
 //! The checked set: the rules that some clause of an active policy names, with the figures and texts that hold.
 
 use super::{
-    Category, Clause, Mode, Verdict,
+    Category, Clause, Mode, PlannedEdit, Verdict,
+    action::{Action, Replies},
     authorship::MaySendAs,
-    clause::{self, Group, NoticeText, Policy},
+    clause::{self, Group, Policy},
+    domains::KnownDomains,
     figures,
+    legal::{LEGAL_IDENTITY, Legal},
     rule::{self, Rule},
-    seen::House,
+    seen::{House, Seen},
+    sensitive::SensitiveLists,
+    wording::{NoticeText, Organisation, Wording},
 };
 use crate::{
     diagnostic::{Diagnostic, Diagnostics, Source},
-    mail::{Envelope, edit::Notice},
+    mail::{
+        Edit, Envelope,
+        edit::{Notice, NoticeDigest},
+    },
 };
 use sha2::{Digest as _, Sha256};
 use std::{
@@ -32,6 +40,8 @@ pub struct RulesetInputs {
     pub rules: Vec<Source>,
     /// Texts for notices that no policy gives.
     pub notices: BTreeMap<String, NoticeText>,
+    /// Of outgate.toml; a policy's own takes its place.
+    pub legal: Legal,
     /// The names of all detectors.
     pub detectors: Vec<String>,
     /// Says which detectors and word lists these are; part of the digest.
@@ -61,7 +71,10 @@ pub struct Ruleset {
     groups: Vec<Group>,
     own_domains: Vec<String>,
     may_send_as: MaySendAs,
+    domains: KnownDomains,
+    sensitive: SensitiveLists,
     shared_notices: BTreeMap<String, NoticeText>,
+    shared_legal: Legal,
     mode: Mode,
     digest: Arc<str>,
 }
@@ -74,7 +87,20 @@ pub struct ActiveRule {
     /// Of all policies that name it.
     pub clauses: Vec<Arc<Clause>>,
     /// For `append-notice`: the texts, one for each policy that has its own.
-    pub notices: Vec<Arc<Notice>>,
+    pub texts: Vec<Wording>,
+}
+
+impl ActiveRule {
+    /// The notices as this message would get them.
+    pub fn notices(&self, seen: &Seen<'_>) -> Vec<Arc<Notice>> {
+        let mut notices: Vec<Arc<Notice>> = Vec::new();
+        for notice in self.texts.iter().flat_map(|text| text.notices(seen)) {
+            if !notices.iter().any(|other| other.plain == notice.plain) {
+                notices.push(notice);
+            }
+        }
+        notices
+    }
 }
 
 impl Ruleset {
@@ -103,7 +129,9 @@ impl Ruleset {
         check_group_names(rules.iter().filter(|rule| is_cited(rule, &policies)), &groups, &mut diagnostics);
         let mut own_domains: BTreeSet<String> = policies.iter().flat_map(|policy| policy.own_domains.clone()).collect();
         own_domains.extend(inputs.own_domains.iter().map(|domain| domain.to_lowercase()));
-        let active = rules.iter().filter_map(|rule| activate(rule, &policies, &inputs.notices)).collect();
+        let mut sensitive = SensitiveLists::default();
+        policies.iter().for_each(|policy| sensitive.extend(&policy.sensitive));
+        let active = rules.iter().filter_map(|rule| activate(rule, &policies, &inputs)).collect();
         diagnostics.into_result(Self {
             active,
             rules,
@@ -111,10 +139,20 @@ impl Ruleset {
             groups,
             own_domains: own_domains.into_iter().collect(),
             may_send_as: inputs.may_send_as,
+            domains: KnownDomains::default(),
+            sensitive,
             shared_notices: inputs.notices,
+            shared_legal: inputs.legal,
             mode: inputs.mode,
             digest,
         })
+    }
+
+    /// The set with the domains that are known. `digest` says which they are, and becomes part of the set's own.
+    pub fn with_domains(mut self, domains: KnownDomains, digest: &str) -> Self {
+        self.domains = domains;
+        self.digest = short_hex(Sha256::new().chain_update(self.digest.as_bytes()).chain_update(digest));
+        self
     }
 
     /// The active rules, by name.
@@ -146,7 +184,13 @@ impl Ruleset {
     }
 
     pub fn house(&self) -> House<'_> {
-        House { own_domains: &self.own_domains, groups: &self.groups, may_send_as: &self.may_send_as }
+        House {
+            own_domains: &self.own_domains,
+            groups: &self.groups,
+            may_send_as: &self.may_send_as,
+            domains: &self.domains,
+            sensitive: &self.sensitive,
+        }
     }
 
     /// How the rule acts here: nothing changes while the installation watches.
@@ -154,10 +198,32 @@ impl Ruleset {
         if self.mode == Mode::Watch { Mode::Watch } else { rule.mode }
     }
 
+    /// Whether some active rule asks for messages that were stopped before.
+    pub fn asks_for_stopped(&self) -> bool {
+        let conditions = self.active.iter().flat_map(|active| &active.rule.conditions);
+        conditions.into_iter().any(|(_, condition)| matches!(condition, super::Condition::FollowsStopped(_)))
+    }
+
     /// Whether some active rule asks for the thread's history, so that it must be looked up.
     pub fn asks_for_threads(&self) -> bool {
         let conditions = self.active.iter().flat_map(|active| &active.rule.conditions);
         conditions.into_iter().any(|(_, condition)| matches!(condition, super::Condition::ThreadAlreadyShares(_)))
+    }
+
+    /// Of the planned notices those that go once into a thread.
+    pub fn once_per_thread<'p>(&self, planned: impl IntoIterator<Item = &'p PlannedEdit>) -> Vec<NoticeDigest> {
+        let once = |rule: &str| {
+            let mut active = self.active.iter();
+            active.any(|active| {
+                *active.rule.name == *rule && active.rule.action.replies() == Some(Replies::OncePerThread)
+            })
+        };
+        let planned = planned.into_iter().filter(|planned| once(&planned.rule));
+        let notices = planned.filter_map(|planned| match &planned.edit {
+            Edit::AppendNotice { notice } => Some(notice.digest()),
+            _ => None,
+        });
+        notices.collect()
     }
 
     /// After which time a message held by this verdict expires: the shortest that its rules say.
@@ -182,28 +248,44 @@ impl Ruleset {
         roles.into_iter().collect()
     }
 
-    /// The text that one policy has for a notice: its own, else the shared one. None: nobody gives one.
-    pub(super) fn notice_of<'r>(&'r self, policy: &'r Policy, name: &str) -> Option<&'r NoticeText> {
-        policy.notices.get(name).or_else(|| self.shared_notices.get(name)).filter(|text| !text.is_empty())
+    /// Whether a policy has a text for a notice, its own or the shared one.
+    pub(super) fn gives_notice(&self, policy: &Policy, name: &str) -> bool {
+        if name == LEGAL_IDENTITY {
+            return self.legal_of(policy).missing().is_empty();
+        }
+        policy.notices.get(name).or_else(|| self.shared_notices.get(name)).is_some_and(|text| !text.is_empty())
+    }
+
+    /// How the organisation is registered.
+    fn legal_of<'r>(&'r self, policy: &'r Policy) -> &'r Legal {
+        policy.legal.as_ref().map_or(&self.shared_legal, |legal| &legal.value)
     }
 
     /// A set of one rule with its own figures, in the world of the rules' tests.
-    pub(super) fn alone(rule: &Rule, group: Group, may_send_as: MaySendAs) -> Self {
+    pub(super) fn alone(rule: &Rule, group: Group, may_send_as: MaySendAs, domains: KnownDomains) -> Self {
         let notices = rule.action.appended_notice().map(|name| {
-            Arc::new(Notice { name: name.into(), plain: "A notice.\n".into(), html: "<p>A notice.</p>".into() })
+            Arc::new(Notice {
+                name: name.into(),
+                plain: "A notice.\n".into(),
+                html: "<p>A notice.</p>".into(),
+                ..Notice::default()
+            })
         });
         Self {
             active: vec![ActiveRule {
                 rule: rule.clone(),
                 clauses: Vec::new(),
-                notices: notices.into_iter().collect(),
+                texts: notices.map(|notice| Wording::Lines(vec![notice])).into_iter().collect(),
             }],
             rules: Vec::new(),
             policies: Vec::new(),
             groups: vec![group],
             own_domains: vec!["ours.example".into()],
             may_send_as,
+            domains,
+            sensitive: SensitiveLists::default(),
             shared_notices: BTreeMap::new(),
+            shared_legal: Legal::default(),
             mode: Mode::Enforce,
             digest: "test".into(),
         }
@@ -289,7 +371,7 @@ fn check_group_names<'r>(rules: impl Iterator<Item = &'r Rule>, groups: &[Group]
 }
 
 /// The rule as it is active, if some clause names it.
-fn activate(rule: &Rule, policies: &[Policy], shared: &BTreeMap<String, NoticeText>) -> Option<ActiveRule> {
+fn activate(rule: &Rule, policies: &[Policy], inputs: &RulesetInputs) -> Option<ActiveRule> {
     let names = |clause: &&clause::PolicyClause| clause.enforced_by.iter().any(|named| *named.value == *rule.name);
     let citing: Vec<&Policy> = policies.iter().filter(|policy| policy.clauses.iter().any(|c| names(&c))).collect();
     if citing.is_empty() {
@@ -297,33 +379,25 @@ fn activate(rule: &Rule, policies: &[Policy], shared: &BTreeMap<String, NoticeTe
     }
     let clauses = citing.iter().flat_map(|policy| policy.clauses.iter().filter(names));
     let clauses = clauses.map(|clause| clause.clause.clone()).collect();
-    let mut notices: Vec<Arc<Notice>> = Vec::new();
-    if let Some(name) = rule.action.appended_notice() {
-        for text in citing.iter().filter_map(|policy| policy.notices.get(name).or_else(|| shared.get(name))) {
-            let notice = notice(name, text);
-            if !text.is_empty() && !notices.iter().any(|other| other.plain == notice.plain) {
-                notices.push(Arc::new(notice));
-            }
+    let mut texts: Vec<Wording> = Vec::new();
+    for wording in citing.iter().filter_map(|policy| wording(rule, policy, inputs)) {
+        if !texts.iter().any(|other| other.is_same(&wording)) {
+            texts.push(wording);
         }
     }
-    Some(ActiveRule { rule: figures::applied(rule, &citing), clauses, notices })
+    Some(ActiveRule { rule: figures::applied(rule, &citing), clauses, texts })
 }
 
-/// The text in both forms: lines end in LF, an empty line between paragraphs.
-fn notice(name: &str, text: &NoticeText) -> Notice {
-    let plain = format!("{}\n", text.plain.replace("\r\n", "\n").trim());
-    let html = text.html.clone().unwrap_or_else(|| {
-        let paragraphs = plain.trim().split("\n\n").map(str::trim).filter(|paragraph| !paragraph.is_empty());
-        paragraphs.fold(String::new(), |mut html, paragraph| {
-            let _ = write!(html, "<p>{}</p>", escaped(paragraph).replace('\n', "<br>"));
-            html
-        })
-    });
-    Notice { name: name.into(), plain, html }
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+/// The text that a policy gives to a rule.
+fn wording(rule: &Rule, policy: &Policy, inputs: &RulesetInputs) -> Option<Wording> {
+    let Action::AppendNotice { notice: name, at, .. } = &rule.action else { return None };
+    let legal = policy.legal.as_ref().map_or(&inputs.legal, |legal| &legal.value);
+    if name == LEGAL_IDENTITY {
+        return Some(legal.lines(*at)).filter(|lines| !lines.is_empty()).map(Wording::Lines);
+    }
+    let text = policy.notices.get(name).or_else(|| inputs.notices.get(name)).filter(|text| !text.is_empty())?;
+    let organisation = Organisation { name: policy.organisation.clone(), legal: legal.clone() };
+    Some(Wording::new(name, *at, text, Arc::new(organisation)))
 }
 
 /// Each input with its length in front, so that no two sets give the same bytes.
@@ -341,8 +415,9 @@ fn digest(inputs: &RulesetInputs) -> Arc<str> {
         ["rule", stem(&rule.path), &rule.text].into_iter().for_each(&mut add);
     }
     for (name, text) in &inputs.notices {
-        ["notice", name, &text.plain, text.html.as_deref().unwrap_or_default()].into_iter().for_each(&mut add);
+        ["notice", name, text.written()].into_iter().for_each(&mut add);
     }
+    ["legal", &format!("{:?}", inputs.legal)].into_iter().for_each(&mut add);
     for name in &inputs.detectors {
         ["detector", name].into_iter().for_each(&mut add);
     }
@@ -355,6 +430,10 @@ fn digest(inputs: &RulesetInputs) -> Arc<str> {
     }
     let mode = if inputs.mode == Mode::Watch { "watch" } else { "enforce" };
     [&*inputs.detectors_digest, mode].into_iter().for_each(&mut add);
+    short_hex(hash)
+}
+
+fn short_hex(hash: Sha256) -> Arc<str> {
     let digest = hash.finalize();
     digest[..8]
         .iter()

@@ -1,14 +1,16 @@
 //! What conditions look at: one submission with all that is derived from it once, however many rules there are.
 
 use super::{
-    Facts, Reached,
+    Directory, Facts, Reached,
     authorship::{self, Claim, MaySendAs},
     clause::Group,
+    domains::KnownDomains,
+    sensitive::SensitiveLists,
 };
 use crate::{
     detect::Scan,
     intake::Submission,
-    mail::{Address, Envelope, Message, PartId, UnreadReason},
+    mail::{Address, Envelope, ForwardPath, Message, PartId, ReversePath, UnreadReason},
 };
 use std::{cell::OnceCell, collections::HashSet};
 
@@ -19,6 +21,9 @@ pub struct House<'a> {
     pub own_domains: &'a [String],
     pub groups: &'a [Group],
     pub may_send_as: &'a MaySendAs,
+    pub domains: &'a KnownDomains,
+    /// Those that the policies name.
+    pub sensitive: &'a SensitiveLists,
 }
 
 impl House<'_> {
@@ -31,15 +36,34 @@ impl House<'_> {
         self.own_domains.iter().any(|domain| is_within(address.domain(), domain))
     }
 
-    /// The distinct recipients.
-    pub fn reached(&self, envelope: &Envelope) -> Vec<Reached> {
+    /// The distinct recipients; a group is followed by those whom it reaches and who are not there otherwise.
+    pub fn reached(&self, envelope: &Envelope, directory: &Directory) -> Vec<Reached> {
+        let addresses = envelope.recipients.iter().map(|recipient| &recipient.address);
+        let mut reached: Vec<Reached> = Vec::with_capacity(envelope.recipients.len());
         let mut seen = HashSet::new();
-        let mut reached = Vec::with_capacity(envelope.recipients.len());
-        for recipient in &envelope.recipients {
-            let folded = recipient.address.folded();
+        for address in addresses.clone() {
+            let folded = address.folded();
             if seen.insert(folded.clone()) {
-                let people = self.groups.iter().find(|group| group.is(&folded)).map_or(1, |group| group.members);
-                reached.push(Reached { folded, people, outside: !self.receives(&recipient.address) });
+                reached.push(Reached { folded, people: 1, outside: !self.receives(address) });
+            }
+        }
+        for address in addresses {
+            let group = self.groups.iter().find(|group| group.is(&address.folded()));
+            let members = directory.members(address);
+            if group.is_none() && members.is_none() {
+                continue;
+            }
+            let known = members.map_or(0, <[Address]>::len);
+            for member in members.unwrap_or_default() {
+                let folded = member.folded();
+                if seen.insert(folded.clone()) {
+                    reached.push(Reached { folded, people: 1, outside: !self.receives(member) });
+                }
+            }
+            // The policy may know of more people than the directory names: they count, nameless.
+            let nameless = group.map_or(0, |group| group.members).saturating_sub(known);
+            if let Some(own) = reached.iter_mut().find(|own| own.folded == address.folded()) {
+                own.people = nameless;
             }
         }
         reached
@@ -66,7 +90,7 @@ pub struct Seen<'a> {
     pub facts: &'a Facts,
     pub house: House<'a>,
     recipients: OnceCell<Recipients>,
-    visible: OnceCell<usize>,
+    visible: OnceCell<Visible>,
     authors: OnceCell<Vec<Address>>,
     out_of_office: OnceCell<bool>,
     machine: OnceCell<bool>,
@@ -74,14 +98,30 @@ pub struct Seen<'a> {
     claims: OnceCell<Vec<Claim>>,
 }
 
-/// The distinct envelope recipients.
+/// The distinct envelope recipients, counted.
 #[derive(Default)]
-struct Recipients {
+pub struct Recipients {
     /// Case folded.
     folded: HashSet<String>,
     /// A group is counted as the people that it reaches.
-    people: usize,
-    outside: usize,
+    pub people: usize,
+    pub outside: usize,
+    pub domains: usize,
+    pub outside_domains: usize,
+}
+
+/// The distinct addresses that readers see, counted.
+#[derive(Default)]
+pub struct Visible {
+    pub all: usize,
+    /// Our people: a group is as many as it reaches.
+    pub internal: usize,
+    pub private: usize,
+    pub organisations: usize,
+    pub domains: usize,
+    pub outside_domains: usize,
+    /// Our groups among them.
+    pub groups: usize,
 }
 
 impl<'a> Seen<'a> {
@@ -126,44 +166,76 @@ impl<'a> Seen<'a> {
         sender.is_some_and(|sender| self.house.owns(sender)) || self.authors().iter().any(|a| self.house.owns(a))
     }
 
-    /// Distinct addresses in To and Cc together.
-    pub fn visible_recipients(&self) -> usize {
-        *self.visible.get_or_init(|| {
-            let shown = ["To", "Cc"].iter().flat_map(|name| self.message().mailboxes(name));
-            shown.map(|address| address.folded()).collect::<HashSet<_>>().len()
+    /// What readers see of the recipients.
+    pub fn visible(&self) -> &Visible {
+        self.visible.get_or_init(|| {
+            let shown: Vec<Address> =
+                self.message().shown_recipients().iter().filter_map(|text| Address::parse(text).ok()).collect();
+            let (mut domains, mut outside) = (HashSet::new(), HashSet::new());
+            let mut visible = Visible { all: shown.len(), ..Visible::default() };
+            let mut ours = Envelope { sender: ReversePath::default(), recipients: Vec::new() };
+            for address in shown {
+                domains.insert(address.domain().to_lowercase());
+                if self.house.receives(&address) {
+                    visible.groups += usize::from(self.is_group(&address));
+                    ours.recipients.push(ForwardPath { address, parameters: Vec::new() });
+                    continue;
+                }
+                match self.house.domains.is_organisation(address.domain()) {
+                    true => visible.organisations += 1,
+                    false => visible.private += 1,
+                }
+                outside.insert(address.domain().to_lowercase());
+            }
+            let reached = self.house.reached(&ours, &self.facts.directory);
+            visible.internal = reached.iter().map(|reached| reached.people).sum();
+            (visible.domains, visible.outside_domains) = (domains.len(), outside.len());
+            visible
         })
     }
 
-    /// Distinct people of the envelope, and of earlier transactions of the message; a group is as many as it reaches.
-    pub fn all_recipients(&self) -> usize {
-        self.counted().people + self.facts.earlier.people
+    fn is_group(&self, address: &Address) -> bool {
+        let folded = address.folded();
+        self.house.groups.iter().any(|group| group.is(&folded)) || self.facts.directory.members(address).is_some()
     }
 
-    /// Distinct addresses that are not ours, likewise.
-    pub fn all_outside_recipients(&self) -> usize {
-        self.counted().outside + self.facts.earlier.outside
+    /// Whether this folded address is a recipient of the envelope, or reached through a group.
+    pub fn is_recipient(&self, folded: &str) -> bool {
+        self.reached().folded.contains(folded)
     }
 
     /// Distinct addresses of the envelope that are not ours.
     pub fn outside_recipients(&self) -> usize {
-        self.counted().outside
+        self.reached().outside
     }
 
-    fn counted(&self) -> &Recipients {
+    /// The recipients of the envelope.
+    pub fn reached(&self) -> &Recipients {
         self.recipients.get_or_init(|| {
             let mut counted = Recipients::default();
-            for Reached { folded, people, outside } in self.house.reached(&self.submission.envelope) {
+            let (mut domains, mut outside_domains) = (HashSet::new(), HashSet::new());
+            for recipient in &self.submission.envelope.recipients {
+                let domain = recipient.address.domain().to_lowercase();
+                if !self.house.receives(&recipient.address) {
+                    outside_domains.insert(domain.clone());
+                }
+                domains.insert(domain);
+            }
+            for Reached { folded, people, outside } in
+                self.house.reached(&self.submission.envelope, &self.facts.directory)
+            {
                 counted.people += people;
                 counted.outside += usize::from(outside);
                 counted.folded.insert(folded);
             }
+            (counted.domains, counted.outside_domains) = (domains.len(), outside_domains.len());
             counted
         })
     }
 
     /// The groups that are recipients of the envelope.
     pub fn groups(&self) -> impl Iterator<Item = &'a Group> {
-        let folded = &self.counted().folded;
+        let folded = &self.reached().folded;
         self.house.groups.iter().filter(move |group| folded.contains(group.folded()))
     }
 

@@ -4,7 +4,10 @@ use super::{
     authorship::{CLAIMED, Claimed},
     clause::domain,
     condition::{Condition, DIRECTIONS, EXTENTS, UNREAD},
+    count::COUNTS,
     finds::{Finds, ZONES},
+    follow::Follows,
+    sensitive::SensitiveLists,
 };
 use crate::diagnostic::{Located, Table, Value};
 
@@ -18,9 +21,11 @@ pub fn conditions(table: &Table<'_>, asked: &mut Asked) -> Vec<Condition> {
     let flag = |key| table.value(key)?.flag().map(|flag| flag.value);
     found.extend(any_word(table.value("direction"), &DIRECTIONS).map(Condition::Direction));
     found.extend(flag("outside").map(Condition::Outside));
-    found.extend(count("recipients-over").map(Condition::RecipientsOver));
-    found.extend(count("visible-recipients-over").map(Condition::VisibleRecipientsOver));
-    found.extend(count("outside-recipients-over").map(Condition::OutsideRecipientsOver));
+    found.extend(COUNTS.iter().filter_map(|(key, what)| Some(Condition::Over(*what, count(key)?))));
+    found.extend(flag("recall").map(Condition::Recall));
+    found.extend(table.table("follows-stopped").map(|table| Condition::FollowsStopped(Follows::read(&table))));
+    found.extend(flag("visible-group").map(Condition::VisibleGroup));
+    found.extend(table.value("sensitive-list").and_then(sensitive_list));
     found.extend(domains(table, "recipient-domain").map(Condition::RecipientDomain));
     found.extend(texts(table.value("recipient-group")).map(Condition::RecipientGroup));
     found.extend(flag("group-needs-approval").map(Condition::GroupNeedsApproval));
@@ -59,6 +64,14 @@ fn author_is_not_sender(value: Value<'_>) -> Option<Condition> {
         return Some(if wanted { Condition::AuthorIsNotSender(any()) } else { Condition::AuthorIsSender });
     }
     any_word(Some(value), &CLAIMED).map(Condition::AuthorIsNotSender)
+}
+
+/// `true`, `false`, or the rule's own signs beside those of the policies.
+fn sensitive_list(value: Value<'_>) -> Option<Condition> {
+    if value.is_flag() {
+        return Some(Condition::SensitiveList { wanted: value.flag()?.value, own: SensitiveLists::default() });
+    }
+    Some(Condition::SensitiveList { wanted: true, own: SensitiveLists::read(&value.table()?) })
 }
 
 /// At least one text, none of them empty.

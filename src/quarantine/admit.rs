@@ -3,7 +3,7 @@
 use super::{CaseHead, Face, FacedGround, NewCase, State};
 use crate::{
     intake::Submission,
-    policy::{Category, Disposition, Ground, Mode, Verdict},
+    policy::{Addressed, Category, Disposition, Ground, Mode, Verdict},
     sensitive::Sensitive,
 };
 use std::time::Duration;
@@ -41,8 +41,8 @@ impl NewCase {
             undelivered: Vec::new(),
             content: Some(Sensitive::new(message.content_digest())),
         };
-        let split = submission.split_key;
-        Self { head, face, message: message.read(0..message.len()).into_owned(), tell_later: false, split }
+        let (split, addressed) = (submission.split_key, Addressed::of(submission));
+        Self { head, face, message: message.read(0..message.len()).into_owned(), tell_later: false, split, addressed }
     }
 }
 
@@ -79,6 +79,7 @@ fn faced(ground: &Ground) -> FacedGround {
         clauses: ground.clauses.iter().map(|clause| (clause.id.to_string(), clause.text.to_string())).collect(),
         disposition: ground.disposition,
         advice: ground.advice.to_string(),
+        tells_hidden: ground.tells_hidden,
         evidence: evidence
             .map(|finding| (finding.detector.to_string(), finding.part.to_string(), finding.excerpt.clone().into()))
             .collect(),

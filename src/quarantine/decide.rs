@@ -1,6 +1,6 @@
 //! A person's decision on a case, and what follows from it.
 
-use super::{Case, CaseError, CaseStore, Decision, Face, ItemKind, NoticeWriter, OutboxItem, State};
+use super::{Case, CaseError, CaseStore, Decision, Face, HiddenNote, ItemKind, NoticeWriter, OutboxItem, State};
 use crate::{
     audit::{Event, What},
     mail::{Message, SubmissionId, dkim::Dkim, edit::Transport},
@@ -32,7 +32,7 @@ pub async fn decide<S: CaseStore, N: NoticeWriter>(
         return Err(CaseError::WrongState);
     };
     let (state, outbox) = match decision {
-        Decision::Release => (State::Released, vec![release(store, &case, face, dkim).await?]),
+        Decision::Release => (State::Released, release(store, &case, face, (notices, dkim)).await?),
         Decision::Return => (State::Returned, told(notices.returned(&case, face), &case)),
         Decision::Refuse => (State::Refused, told(notices.returned(&case, face), &case)),
     };
@@ -59,26 +59,44 @@ fn name(decision: Decision) -> &'static str {
 
 /// The copy that leaves: all edits that were waiting with the case, below our Received header. An edit that
 /// cannot be made does not stop a person's release.
-async fn release<S: CaseStore>(store: &S, case: &Case, face: &Face, dkim: &Dkim) -> Result<OutboxItem, CaseError> {
+async fn release<S: CaseStore, N: NoticeWriter>(
+    store: &S,
+    case: &Case,
+    face: &Face,
+    (notices, dkim): (&N, &Dkim),
+) -> Result<Vec<OutboxItem>, CaseError> {
     let message = Message::parse(store.message(case.head.id).await?);
     let transport = Transport { smtputf8: face.envelope.sender.smtputf8(), ..Transport::default() };
     let made = planned::make(&message, &face.edits, transport);
-    let mut content = face.trace.expose().clone().into_bytes();
-    match made.applied {
-        Some(applied) => dkim
-            .strip(&message, &applied.edited)
-            .unwrap_or(applied.edited)
-            .pieces()
-            .iter()
-            .for_each(|piece| content.extend_from_slice(piece)),
-        None => content.extend_from_slice(&message.read(0..message.len())),
-    }
+    let content = made.content(face.trace.expose().as_bytes(), &message, dkim);
     let mut envelope = face.envelope.clone();
     if case.head.state == State::DeliveryFailed && !face.undelivered.is_empty() {
         // The others have it, or it is still on its way to them.
         envelope.recipients.clone_from(&face.undelivered);
     }
-    Ok(OutboxItem { id: SubmissionId::fresh(), case: case.head.id, kind: ItemKind::Release, envelope, content })
+    let kind = if planned::is_apart(&face.edits) { ItemKind::Copies } else { ItemKind::Release };
+    let item = OutboxItem { id: SubmissionId::fresh(), case: case.head.id, kind, envelope, content };
+    let hides = kind == ItemKind::Copies || made.applied.is_some_and(|applied| applied.hides_recipients());
+    // Once: what failed and is released again was told of the first time.
+    let note = if hides && case.head.state == State::Waiting { hidden_note(case, face, &message) } else { None };
+    let letter = note.and_then(|note| notices.hidden(&[note]));
+    Ok(std::iter::once(item).chain(told(letter, case)).collect())
+}
+
+/// What the sender is told of recipients that a release hides.
+fn hidden_note(case: &Case, face: &Face, message: &Message) -> Option<HiddenNote> {
+    let ground = face.grounds.iter().find(|ground| ground.tells_hidden)?;
+    Some(HiddenNote {
+        submission: case.head.id,
+        sender: face.envelope.sender.address.clone()?,
+        subject: face.subject.clone(),
+        message_id: face.message_id.clone(),
+        shown: message.shown_recipients().len(),
+        apart: planned::is_apart(&face.edits),
+        title: ground.title.clone(),
+        clauses: ground.clauses.clone(),
+        advice: ground.advice.clone(),
+    })
 }
 
 fn told(notice: Option<super::Letter>, case: &Case) -> Vec<OutboxItem> {

@@ -10,8 +10,8 @@ mod join;
 use crate::{
     audit::Event,
     intake::{RetryKey, SplitKey, StoreDown},
-    mail::{Envelope, ForwardPath, SubmissionId},
-    policy::{Category, Disposition, PlannedEdit},
+    mail::{Address, Envelope, ForwardPath, SubmissionId},
+    policy::{Addressed, Category, Disposition, PlannedEdit},
     sensitive::Sensitive,
 };
 use serde::{Deserialize, Serialize};
@@ -84,6 +84,9 @@ pub struct FacedGround {
     pub advice: String,
     /// Detector, part, masked excerpt.
     pub evidence: Vec<(String, String, Sensitive<String>)>,
+    /// Its sender is told when it leaves with its recipients hidden from each other.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tells_hidden: bool,
 }
 
 /// A case as opened for a person.
@@ -105,6 +108,8 @@ pub struct NewCase {
     pub tell_later: bool,
     /// The message, which other transactions may bring to more recipients.
     pub split: Option<SplitKey>,
+    /// To whom it is addressed, when these are more than a few.
+    pub addressed: Option<Addressed>,
 }
 
 /// Something that must be sent. Goes through the durable outbox.
@@ -123,6 +128,8 @@ pub struct OutboxItem {
 #[serde(rename_all = "kebab-case")]
 pub enum ItemKind {
     Release,
+    /// One message to each recipient, who sees themselves alone; `content` names nobody.
+    Copies,
     /// To the sender.
     Notice,
     Report,
@@ -163,8 +170,38 @@ pub trait NoticeWriter: Send + Sync {
     /// that leaves none.
     fn joined(&self, cases: &[(&CaseHead, &Face)]) -> Option<Letter>;
 
+    /// Recipients were hidden from each other, in one message of the sender's or several.
+    fn hidden(&self, notes: &[HiddenNote]) -> Option<Letter>;
+
     /// Nobody decided in time. None also where the rules keep the hold from the sender.
     fn expired(&self, case: &Case, face: &Face) -> Option<Letter>;
+}
+
+/// What a sender is told of a message that left with its recipients hidden from each other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HiddenNote {
+    pub submission: SubmissionId,
+    pub sender: Address,
+    pub subject: Sensitive<String>,
+    pub message_id: Sensitive<String>,
+    /// How many addresses each of them would have seen.
+    pub shown: usize,
+    /// Each got a copy of their own.
+    pub apart: bool,
+    /// Of the rule that asked for it.
+    pub title: String,
+    /// Id and text.
+    pub clauses: Vec<(String, String)>,
+    /// What to do next time.
+    pub advice: String,
+}
+
+/// When a sender is told.
+#[derive(Clone, Debug)]
+pub enum Telling {
+    Now(OutboxItem),
+    /// Many letters were written to them in this hour: with others, in one letter.
+    Later(HiddenNote),
 }
 
 /// What a person did with a case.

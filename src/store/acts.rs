@@ -3,9 +3,11 @@
 
 use super::{
     accounts::{self, AccountRow},
+    hidden::{self, Enqueued, ToldHidden},
     joining,
     retry::KEPT_MICROS,
     schema::micros,
+    stopped::{self, StopRow},
 };
 use crate::{
     intake::StoreDown,
@@ -36,11 +38,14 @@ pub(super) enum Act {
         id: SubmissionId,
         now: i64,
     },
-    /// Items for a case, or for a key of their own when `wrapped` is given.
-    Enqueue {
-        case: SubmissionId,
-        wrapped: Option<Vec<u8>>,
-        outbox: Vec<ItemRow>,
+    Enqueue(Enqueued),
+    /// One letter about several messages whose recipients were hidden.
+    TellHidden(ToldHidden),
+    /// Of copies that go out one by one: to whom they are still to go.
+    Progress {
+        id: SubmissionId,
+        epoch: u64,
+        envelope: Vec<u8>,
     },
     Lease {
         owner: [u8; 16],
@@ -92,6 +97,7 @@ pub(super) struct HeldCase {
     pub told: Option<[u8; 32]>,
     /// The sender's hash when they are to be told of it later.
     pub untold: Option<[u8; 32]>,
+    pub stopped: Option<StopRow>,
 }
 
 pub(super) struct JoinedCase {
@@ -99,6 +105,8 @@ pub(super) struct JoinedCase {
     pub head: CaseHead,
     pub face: Vec<u8>,
     pub lookup: Vec<(i64, [u8; 32])>,
+    /// All its recipients now, by hash.
+    pub people: Vec<u8>,
     pub outbox: Vec<ItemRow>,
 }
 
@@ -158,12 +166,9 @@ impl Act {
             Act::TakeIn(joined) => take_in(db, joined).await,
             Act::Transition { id, epoch, to, outbox } => transition(db, *id, *epoch, *to, outbox).await,
             Act::Erase { id, now } => erase(db, *id, *now).await,
-            Act::Enqueue { case, wrapped, outbox } => {
-                if let Some(wrapped) = wrapped {
-                    insert_key(db, *case, wrapped).await?;
-                }
-                insert_items(db, outbox).await
-            }
+            Act::Enqueue(enqueued) => hidden::enqueue(db, enqueued).await,
+            Act::TellHidden(told) => hidden::tell(db, told).await,
+            Act::Progress { id, epoch, envelope } => progress(db, *id, *epoch, envelope).await,
             Act::Lease { owner, most, until, now } => lease(db, owner, *most, *until, *now).await,
             Act::Finish { id, case, epoch, step, reports, state, face } => {
                 let acted = finish(db, *id, *case, *epoch, step, reports, *state).await?;
@@ -236,6 +241,9 @@ async fn hold(db: &mut SqliteConnection, held: &HeldCase) -> Result<Acted, Stop>
     if let Some(sender) = held.untold {
         joining::note_untold(db, head.id, &sender).await?;
     }
+    if let Some(row) = &held.stopped {
+        stopped::put(db, row).await?;
+    }
     insert_items(db, &held.outbox).await
 }
 
@@ -256,6 +264,7 @@ async fn take_in(db: &mut SqliteConnection, joined: &JoinedCase) -> Result<Acted
         .execute(&mut *db)
         .await?;
     insert_lookup(db, head.id, &joined.lookup).await?;
+    stopped::extend(db, head.id, &joined.people).await?;
     insert_items(db, &joined.outbox).await
 }
 
@@ -318,6 +327,7 @@ async fn set_state(db: &mut SqliteConnection, id: SubmissionId, to: State) -> Re
         .bind(word(&to))
         .execute(&mut *db)
         .await?;
+    stopped::forget(db, id).await?;
     joining::forget(db, id).await
 }
 
@@ -361,6 +371,7 @@ async fn erase(db: &mut SqliteConnection, id: SubmissionId, now: i64) -> Result<
         "DELETE FROM outbox WHERE case_id = ?1",
         "DELETE FROM lookup WHERE case_id = ?1",
         "UPDATE split SET recipients = zeroblob(0) WHERE case_id = ?1",
+        "DELETE FROM stopped WHERE case_id = ?1",
         "UPDATE keys SET wrapped = zeroblob(length(wrapped)) WHERE id = ?1",
         "DELETE FROM keys WHERE id = ?1",
         "UPDATE cases SET state = 'erased', face = NULL, message = NULL, lease_owner = NULL, lease_until = NULL,
@@ -437,12 +448,24 @@ async fn finish(
     Ok(Acted { removable, ..Acted::default() })
 }
 
+async fn progress(db: &mut SqliteConnection, id: SubmissionId, epoch: u64, envelope: &[u8]) -> Result<Acted, Stop> {
+    let moved = sqlx::query("UPDATE outbox SET envelope = ?3 WHERE id = ?1 AND epoch = ?2")
+        .bind(&id.as_bytes()[..])
+        .bind(epoch as i64)
+        .bind(envelope)
+        .execute(db)
+        .await?;
+    if moved.rows_affected() == 1 { Ok(Acted::default()) } else { Err(Stop::Refused(CaseError::Stale)) }
+}
+
 async fn sweep(db: &mut SqliteConnection, now: i64) -> Result<Acted, Stop> {
     for (statement, kept) in [
         ("DELETE FROM retry WHERE at < ?1", KEPT_MICROS),
         ("DELETE FROM thread WHERE seen < ?1", THREAD_KEPT_MICROS),
         ("DELETE FROM told WHERE at < ?1", TOLD_KEPT_MICROS),
         ("DELETE FROM split WHERE first < ?1", super::split::KEPT_MICROS),
+        ("DELETE FROM stopped WHERE at < ?1", stopped::KEPT_MICROS),
+        ("DELETE FROM hidden WHERE at < ?1", TOLD_KEPT_MICROS),
     ] {
         sqlx::query(statement).bind(now - kept).execute(&mut *db).await?;
     }

@@ -62,6 +62,10 @@ impl CaseStore for Store {
         let joined = JoinedCase {
             face: key.seal(What::Face, &clear(&face)),
             lookup: self.inner.lookup_rows(&face),
+            people: {
+                let recipients = face.envelope.recipients.iter().map(|recipient| recipient.address.folded());
+                self.inner.people_hashes(&recipients.collect::<Vec<_>>())
+            },
             outbox: self.inner.clone().seal_items(key, outbox).await?,
             head,
         };
@@ -134,7 +138,7 @@ impl CaseStore for Store {
 }
 
 /// What the client of a held message hears.
-fn taken(case: SubmissionId) -> Reply {
+pub(super) fn taken(case: SubmissionId) -> Reply {
     Reply::new(250, (2, 0, 0), &format!("Taken as {case}"))
 }
 
@@ -180,13 +184,14 @@ impl Store {
 
 impl Inner {
     fn seal_case(&self, case: NewCase, outbox: &[OutboxItem]) -> Result<HeldCase, StoreDown> {
-        let NewCase { mut head, face, message, tell_later, split: _ } = case;
+        let NewCase { mut head, face, message, tell_later, split: _, addressed } = case;
         head.bytes = message.len() as u64;
         let (key, wrapped) = self.wrapper.fresh(head.id);
         let told = outbox.iter().any(|item| item.kind == ItemKind::Notice);
         let sender = face.envelope.sender.address.as_ref();
         let sender = sender.map(|sender| self.hash(Kind::Address, &sender.folded()));
         Ok(HeldCase {
+            stopped: addressed.map(|addressed| self.stop_row(&addressed, Some(head.id))),
             face: key.seal(What::Face, &clear(&face)),
             message: self.write_blob(&key.pack(What::Message, head.id, &message))?,
             lookup: self.lookup_rows(&face),

@@ -5,8 +5,8 @@ use super::{Inner, Store, Thread, acts::THREAD_KEPT_MICROS, read_failed, schema,
 use crate::{
     audit::chain::hex,
     intake::StoreDown,
-    mail::{Address, SubmissionId},
-    policy::{Earlier, FactQuery, FactSource, Facts, Tell},
+    mail::{Address, SubmissionId, edit::NoticeDigest},
+    policy::{FactQuery, FactSource, Facts, Tell},
 };
 use std::{collections::HashSet, fmt};
 use time::OffsetDateTime;
@@ -17,6 +17,7 @@ const SHORT: usize = 16;
 const FEW: usize = 5;
 /// A thread may grow by this many without the others having to be hidden.
 const NEWCOMERS: usize = 2;
+const STORE_DOWN: &str = "the store does not answer";
 /// References looked at; a longer chain's middle says nothing new (RFC 5537 3.4.4 lets it be cut, too).
 const REFERENCES: usize = 20;
 
@@ -82,7 +83,13 @@ impl FactSource for Store {
             Ok(false) => Tell::No,
             Err(down) => down.into(),
         };
-        Facts { now: OffsetDateTime::now_utc(), thread_shares, earlier: Earlier::default() }
+        let followed = match &query.addressed {
+            Some(addressed) => self.inner.followed(addressed).await.map_err(|StoreDown| STORE_DOWN),
+            None => Ok(Vec::new()),
+        };
+        let noticed = self.inner.notices_in_thread(&query).await;
+        let notices_in_thread = noticed.map_err(|StoreDown| STORE_DOWN);
+        Facts { thread_shares, followed, notices_in_thread, ..Facts::unknown_past(OffsetDateTime::now_utc()) }
     }
 }
 
@@ -144,6 +151,52 @@ impl Inner {
             .filter(|message| seen.insert(*message))
             .map(|message| ThreadRow { message, addresses: addresses.clone() })
             .collect()
+    }
+
+    /// What stands for a notice in a thread: half a hash each of the notice and of the message that had it.
+    fn noticed(&self, notice: &NoticeDigest, message_id: &str) -> Vec<u8> {
+        let (notice, carrier) = (self.lookup.mac(&[b"notice", &notice.0]), self.hash_noticed(message_id));
+        [&notice[..SHORT], &carrier[..SHORT]].concat()
+    }
+
+    /// Beside the rows of who sees whom, never among them.
+    fn hash_noticed(&self, message_id: &str) -> [u8; 32] {
+        self.lookup.mac(&[b"noticed", bare(message_id).as_bytes()])
+    }
+
+    /// Under the message itself, the one that it answers and the thread's root, as for `thread_rows`.
+    pub(super) fn noticed_rows(&self, thread: &FactQuery) -> Vec<ThreadRow> {
+        let ends = thread.references.first().into_iter().chain(thread.references.last());
+        let ids: HashSet<&str> =
+            std::iter::once(&thread.message_id).chain(ends).map(|id| bare(id)).filter(|id| !id.is_empty()).collect();
+        let rows = ids.into_iter().flat_map(|id| {
+            let message = self.hash_noticed(id);
+            let row = move |notice| ThreadRow { message, addresses: self.noticed(notice, &thread.message_id) };
+            thread.notices.iter().map(row)
+        });
+        rows.collect()
+    }
+
+    /// The same message again, to other recipients or on a retry, has its notices however often it comes: those that it
+    /// left with itself do not count.
+    async fn notices_in_thread(&self, query: &FactQuery) -> Result<HashSet<NoticeDigest>, StoreDown> {
+        let references: Vec<String> = newest(&query.references).map(|id| hex(&self.hash_noticed(id))).collect();
+        if references.is_empty() || query.notices.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let rows: Vec<Vec<u8>> = sqlx::query_scalar(
+            "SELECT addresses FROM thread WHERE message IN (SELECT unhex(value) FROM json_each(?1)) AND seen > ?2",
+        )
+        .bind(serde_json::to_string(&references).expect("strings fit into JSON"))
+        .bind(schema::now() - THREAD_KEPT_MICROS)
+        .fetch_all(&self.readers)
+        .await
+        .map_err(read_failed)?;
+        let known = |notice: &&NoticeDigest| {
+            let own = self.noticed(notice, &query.message_id);
+            rows.iter().any(|row| row[..SHORT] == own[..SHORT] && row[SHORT..] != own[SHORT..])
+        };
+        Ok(query.notices.iter().filter(known).copied().collect())
     }
 
     async fn thread_shares(&self, query: &FactQuery) -> Result<bool, StoreDown> {

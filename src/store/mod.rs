@@ -14,6 +14,7 @@ mod book;
 mod cases;
 mod erasing;
 mod facts;
+mod hidden;
 mod joining;
 mod outbox;
 mod retry;
@@ -22,6 +23,7 @@ mod schema;
 mod seal;
 mod service;
 mod split;
+mod stopped;
 mod writer;
 
 #[cfg(test)]
@@ -36,7 +38,8 @@ use crate::{
     intake::{RetryBook, RetryKey, SplitKey, StoreDown},
     keys::{KeyedHash, Keys, Purpose},
     mail::{SubmissionId, wire::Reply},
-    quarantine::CaseError,
+    policy::{Addressed, FactQuery},
+    quarantine::{CaseError, Telling},
 };
 use acts::{Act, Acted};
 use retry::{NewRecord, Records, Standing};
@@ -50,6 +53,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
+use stopped::Stopped;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use writer::{Beside, Health, Job, Writer};
 
@@ -74,6 +78,7 @@ struct Inner {
     readers: SqlitePool,
     records: Arc<Records>,
     splits: Arc<Splits>,
+    stopped: Stopped,
     health: Arc<Health>,
     blobs: blobs::Blobs,
     room: Arc<Room>,
@@ -118,7 +123,10 @@ pub struct Entry {
     retry: Option<(RetryKey, Reply)>,
     late: bool,
     thread: Option<Thread>,
+    noticed: Option<FactQuery>,
     split: Option<SplitKey>,
+    telling: Option<(SubmissionId, Telling)>,
+    stopped: Option<Addressed>,
 }
 
 #[derive(Debug)]
@@ -145,6 +153,13 @@ impl Entry {
         self
     }
 
+    /// The recipients of this message were hidden: what its sender is told, and to whom it was addressed.
+    pub fn with_hidden(mut self, id: SubmissionId, telling: Option<Telling>, stopped: Option<Addressed>) -> Self {
+        self.telling = telling.map(|telling| (id, telling));
+        self.stopped = stopped;
+        self
+    }
+
     /// The client was answered 451 before this reply came: its retry gets it.
     pub fn late(mut self) -> Self {
         self.late = true;
@@ -161,6 +176,12 @@ impl Entry {
         });
         self
     }
+
+    /// The message left with the notices that `thread` names, so that the rest of its thread need not have them.
+    pub fn with_notices(mut self, thread: FactQuery) -> Self {
+        self.noticed = Some(thread);
+        self
+    }
 }
 
 impl Store {
@@ -173,6 +194,7 @@ impl Store {
         let records = Arc::new(Records::new());
         load_records(&mut db, &node_key, &records).await?;
         let splits = Arc::new(Splits::load(&mut db).await?);
+        let stopped = Stopped::load(&mut db).await?;
         let readers = schema::open_readers(data_dir).await?;
         let failed = data_dir.join(writer::FAILED_MARK).exists();
         let health = Arc::new(if failed { Health::failed() } else { Health::default() });
@@ -198,6 +220,7 @@ impl Store {
             readers,
             records,
             splits,
+            stopped,
             health,
             blobs: blobs::Blobs::open(data_dir)?,
             room,
@@ -238,12 +261,16 @@ impl Store {
     pub async fn commit(&self, entry: Entry) -> Result<(), StoreDown> {
         let standing = if entry.late { Standing::Unconfirmed } else { Standing::Open };
         let retry = entry.retry.map(|(key, reply)| self.inner.new_record(key, reply, standing));
-        let thread = entry.thread.map(|thread| self.inner.thread_rows(&thread)).unwrap_or_default();
+        let mut thread = entry.thread.map(|thread| self.inner.thread_rows(&thread)).unwrap_or_default();
+        thread.extend(entry.noticed.iter().flat_map(|noticed| self.inner.noticed_rows(noticed)));
         let split = self.inner.split_row(entry.split, None);
-        match self.inner.submit(entry.events, Beside { retry, thread, split }, None).await {
-            Ok(_) => Ok(()),
-            Err(_) => Err(StoreDown),
-        }
+        let act = match (entry.telling, entry.stopped) {
+            (None, None) => None,
+            (telling, stopped) => Some(self.inner.hidden_act(telling, stopped).await?),
+        };
+        let files = act.iter().flat_map(|act| &act.outbox).filter_map(|item| item.blob.clone()).collect();
+        let outcome = self.inner.submit(entry.events, Beside { retry, thread, split }, act.map(Act::Enqueue)).await;
+        self.inner.tidy(outcome, files).await.map(drop).map_err(|_| StoreDown)
     }
 
     /// The client took note of the answer: its record goes with the next commit, within 200 ms.

@@ -5,6 +5,7 @@ use super::{
     Beside, Inner, Store,
     acts::{Act, FURTHEST_DUE_MICROS, Step, parse_word},
     cases::id_at,
+    hidden::Enqueued,
     off_thread, read_failed,
     schema::{from_micros, micros, now},
     seal::{CaseKey, What},
@@ -43,7 +44,7 @@ impl OutboxStore for Store {
         // One at a time: two releases of a case that end together must both be in its face.
         let _faces = self.inner.faces.lock().await;
         let face = match item.kind {
-            ItemKind::Release => self.inner.undelivered(&key, item, &attempt, failed).await?,
+            ItemKind::Release | ItemKind::Copies => self.inner.undelivered(&key, item, &attempt, failed).await?,
             _ => None,
         };
         let step = match attempt {
@@ -61,6 +62,21 @@ impl OutboxStore for Store {
         let act = Act::Finish { id: item.id, case: item.case, epoch: leased.epoch, step, reports, state: case, face };
         let outcome = self.inner.submit(events, Beside::default(), Some(act)).await;
         match self.inner.tidy(outcome, files).await {
+            Ok(_) => Ok(()),
+            Err(CaseError::Stale) => self.refused(item.id),
+            Err(_) => Err(StoreDown),
+        }
+    }
+
+    async fn progress(&self, leased: &Leased, remaining: &[ForwardPath]) -> Result<(), StoreDown> {
+        let item = &leased.item;
+        let key = self.inner.case_key(item.case).await.map_err(|_| StoreDown)?;
+        let Some(key) = key else { return self.refused(item.id) };
+        let envelope = Envelope { sender: item.envelope.sender.clone(), recipients: remaining.to_vec() };
+        let clear = serde_json::to_vec(&envelope).expect("an envelope holds only what JSON can carry");
+        let envelope = key.seal_item(What::Envelope, item.id, &clear);
+        let act = Act::Progress { id: item.id, epoch: leased.epoch, envelope };
+        match self.inner.submit(Vec::new(), Beside::default(), Some(act)).await {
             Ok(_) => Ok(()),
             Err(CaseError::Stale) => self.refused(item.id),
             Err(_) => Err(StoreDown),
@@ -87,16 +103,12 @@ impl Store {
             return self.inner.submit(events, Beside::default(), None).await.map(drop);
         };
         let items: Vec<OutboxItem> = items.into_iter().map(|item| OutboxItem { case, ..item }).collect();
-        let (key, wrapped) = match self.inner.case_key(case).await? {
-            Some(key) => (key, None),
-            None => {
-                let (key, wrapped) = self.inner.wrapper.fresh(case);
-                (key, Some(wrapped))
-            }
+        let enqueued = match self.inner.case_key(case).await? {
+            Some(key) => Enqueued { outbox: self.inner.clone().seal_items(key, items).await?, ..Enqueued::default() },
+            None => self.inner.clone().enqueued(case, items, None).await?,
         };
-        let outbox = self.inner.clone().seal_items(key, items).await?;
-        let files = outbox.iter().filter_map(|item| item.blob.clone()).collect();
-        let outcome = self.inner.submit(events, Beside::default(), Some(Act::Enqueue { case, wrapped, outbox })).await;
+        let files = enqueued.outbox.iter().filter_map(|item| item.blob.clone()).collect();
+        let outcome = self.inner.submit(events, Beside::default(), Some(Act::Enqueue(enqueued))).await;
         self.inner.tidy(outcome, files).await.map(drop)
     }
 

@@ -10,11 +10,12 @@ use std::{fs::OpenOptions, io, os::unix::fs::OpenOptionsExt, path::Path, time::D
 use time::OffsetDateTime;
 
 /// The migrations in order; `PRAGMA user_version` says how many were made. Never change one that was released.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("migrations/0001-first.sql"),
     include_str!("migrations/0002-untold.sql"),
     include_str!("migrations/0003-accounts.sql"),
     include_str!("migrations/0004-split.sql"),
+    include_str!("migrations/0005-recipients.sql"),
 ];
 
 /// "outg" as a number, so that `file` and a person can tell whose database this is.

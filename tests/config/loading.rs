@@ -136,3 +136,41 @@ fn a_set_whose_rule_fails_its_own_test_is_not_taken() {
     assert!(mistakes.contains("the test `just the limit` fails: expected no match"), "{mistakes}");
     assert!(mistakes.contains("local/rules/hide-recipients.toml:"), "{mistakes}");
 }
+
+#[test]
+fn the_directory_is_read_whole_or_not_at_all_and_a_reload_takes_the_new_one() {
+    let home = home();
+    let settings = format!("{SETTINGS}[directory]\nfile = 'people.csv'\nstale-after = '8 days'\n");
+    write(home.path(), "outgate.toml", &settings);
+    let mut people = "address,name,groups\n".to_string();
+    for number in 0..10_000 {
+        people.push_str(&format!("person{number}@ours.example,Person {number},all@ours.example\n"));
+    }
+    write(home.path(), "people.csv", &people);
+    let begun = std::time::Instant::now();
+    let first = loaded(&home);
+    println!("loaded with 10,000 people in {:?}", begun.elapsed());
+    let address = |text| outgate::mail::Address::parse(text).unwrap();
+    let directory = &first.settings.directory;
+    assert_eq!((directory.people(), directory.groups()), (10_000, 1));
+    assert_eq!(directory.members(&address("ALL@ours.example")).map(<[_]>::len), Some(10_000));
+    assert!(!first.remarks.iter().any(|remark| remark.contains("[directory]")), "{:?}", first.remarks);
+
+    write(home.path(), "people.csv", &format!("{people}Nobody Example,x,\n"));
+    let Err(mistakes) = first.reload() else { panic!("a mistake") };
+    let shown = mistakes.render(false);
+    assert!(shown.contains("people.csv:10002:1") && !shown.contains("Nobody"), "{shown}");
+    assert!(!mistakes.to_string().contains("Nobody"));
+
+    write(home.path(), "people.csv", "address,name\nann@ours.example,Ann\n");
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(9 * 24 * 60 * 60);
+    fs::File::options().write(true).open(home.path().join("people.csv")).unwrap().set_modified(old).unwrap();
+    let next = first.reload().unwrap();
+    assert_eq!(next.settings.directory.person(&address("ann@ours.example")).unwrap().name, "Ann");
+    assert!(next.remarks.iter().any(|remark| remark.contains("more than 8 days ago")), "{:?}", next.remarks);
+
+    fs::remove_file(home.path().join("people.csv")).unwrap();
+    let Err(mistakes) = next.reload() else { panic!("no file") };
+    assert!(mistakes.to_string().contains("outgate.toml:8:8: "), "{mistakes}");
+    assert!(mistakes.to_string().ends_with("people.csv: there is no such file"), "{mistakes}");
+}

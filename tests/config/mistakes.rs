@@ -15,7 +15,7 @@ fn all_mistakes_of_all_files_come_at_once_with_file_line_and_what_is_allowed() {
         fs::write(folder.join("expected.actual"), &found).unwrap();
     }
     assert_eq!(found, expected);
-    let files = ["outgate.toml", "rules/", "policies/", "wordlists/", "notices/", "detectors/"];
+    let files = ["outgate.toml", "rules/", "policies/", "wordlists/", "notices/", "detectors/", "people.csv"];
     for file in files {
         assert!(found.contains(file), "no mistake of {file}");
     }
@@ -23,6 +23,7 @@ fn all_mistakes_of_all_files_come_at_once_with_file_line_and_what_is_allowed() {
 
     let drawn = report(&Err(mistakes), false);
     assert!(drawn.contains("mode        = \"enforse\""), "the line itself:\n{drawn}");
+    assert!(!drawn.contains("Bob") && !drawn.contains("Öst"), "personal data of the directory:\n{drawn}");
     assert!(drawn.contains("mistakes. This configuration cannot be used."));
 }
 

@@ -63,10 +63,10 @@ fn aukcap_owns_its_domain_and_appends_its_notice_to_the_letter() {
     assert_eq!(loaded.own_domains(), ["ageukcap.org.uk"]);
     let active = loaded.ruleset.active();
     let rule = |name: &str| active.iter().find(|active| *active.rule.name == *name).expect("an active rule");
-    let notices = &rule("confidentiality-notice").notices;
+    let notices = &rule("confidentiality-notice").texts;
     assert_eq!(notices.len(), 1);
-    assert_eq!(notices[0].plain, NOTICE);
-    assert_eq!(notices[0].html.matches("<p>").count(), 2, "two paragraphs");
+    assert_eq!(notices[0].fixed().expect("without fields").plain, NOTICE);
+    assert_eq!(notices[0].fixed().expect("without fields").html.matches("<p>").count(), 2, "two paragraphs");
     assert_eq!(rule("hide-recipients").rule.recipient_limit(), Some(10), "its own figure");
 }
 

@@ -3,13 +3,15 @@
 use super::world::{HEAD, facts, found, ruleset, scan_of, submission};
 use outgate::{
     detect::{Protected, Scan},
-    mail::{Ambiguity, PartId, Protection, Unread, UnreadReason, Zone},
-    policy::{Earlier, Facts, Mode, Tell, explain, judge, rule::Outcome},
+    mail::{Address, Ambiguity, PartId, Protection, Unread, UnreadReason, Zone},
+    policy::{Directory, Earlier, Facts, Mode, Person, Tell, Written, explain, judge, rule::Outcome},
 };
+use std::{sync::Arc, time::Duration};
 
 const GROUPS: &str = "\n[[group]]\nname = 'all-staff'\naddress = 'all-staff@ours.example'\nmembers = 120\n\
                       approval = true\nmanager = 'manager@ours.example'\n\
-                      \n[[group]]\nname = 'team'\naddress = 'team@ours.example'\n";
+                      \n[[group]]\nname = 'team'\naddress = 'team@ours.example'\n\
+                      \n[sensitive-list]\ngroups = ['clinic@ours.example']\n";
 
 /// What the condition says of a message, and its value in words.
 fn ask(
@@ -27,6 +29,10 @@ fn ask(
     (explained.outcome, explained.conditions[0].value.clone())
 }
 
+fn address(text: &str) -> Address {
+    Address::parse(text).expect("an address")
+}
+
 const US: &str = "author@ours.example";
 const OUT: &str = "client@elsewhere.example";
 const HELLO: &str = "From: author@ours.example\nTo: client@elsewhere.example\nSubject: Hello to You\n\nHello.\n";
@@ -34,6 +40,12 @@ const AUTO: &str =
     "From: author@ours.example\nTo: client@elsewhere.example\nAuto-Submitted: auto-generated\n\nHello.\n";
 const THREE: &str = "From: author@ours.example\nTo: a@elsewhere.example, B@elsewhere.example\n\
                      Cc: b@elsewhere.example, c@elsewhere.example\n\nHello.\n";
+
+/// Five outside (three private), two of ours, one of them a group of 120.
+const SHOWN: &str = "From: author@ours.example\nTo: a@unknown.example, b@unknown.example, all-staff@ours.example\n\
+                     Cc: \"x@mail.example\" <c@agency.example>\nResent-To: d@north.agency.example\n\
+                     Resent-Cc: e@ours.example\n\nHello.\n";
+const LEFT_BCC: &str = "From: author@ours.example\nTo: a@unknown.example\nBcc: b@unknown.example\n\nHello.\n";
 
 /// Condition, sender, recipients, message, whether it holds, its value in words.
 type Asked = (&'static str, &'static str, &'static [&'static str], &'static str, bool, &'static str);
@@ -55,6 +67,28 @@ fn conditions_on_people_and_header() {
         ("visible-recipients-over = 3", US, &[OUT], THREE, false, "3"),
         ("outside-recipients-over = 1", US, &[OUT, "d@elsewhere.example", "e@ours.example"], HELLO, true, "2"),
         ("outside-recipients-over = 2", US, &[OUT, "d@elsewhere.example", "e@ours.example"], HELLO, false, "2"),
+        ("internal-recipients-over = 1", US, &[OUT, "d@ours.example", "all-staff@ours.example"], HELLO, true, "121"),
+        ("domains-over = 1", US, &[OUT, "d@ELSEWHERE.example", "e@ours.example"], HELLO, true, "2"),
+        ("outside-domains-over = 1", US, &[OUT, "d@ELSEWHERE.example", "e@ours.example"], HELLO, false, "1"),
+        ("visible-outside-over = 3", US, &[OUT], SHOWN, true, "5"),
+        ("visible-private-over = 3", US, &[OUT], SHOWN, false, "3"),
+        ("visible-organisations-over = 1", US, &[OUT], SHOWN, true, "2"),
+        ("visible-internal-over = 121", US, &[OUT], SHOWN, false, "121"),
+        ("visible-domains-over = 4", US, &[OUT], SHOWN, true, "5"),
+        ("visible-outside-domains-over = 4", US, &[OUT], SHOWN, false, "4"),
+        ("visible-recipients-over = 6", US, &[OUT], SHOWN, true, "7"),
+        ("visible-recipients-over = 1", US, &[OUT], LEFT_BCC, true, "2"),
+        ("visible-group = true", US, &[OUT], SHOWN, true, "1"),
+        ("visible-group = true", US, &["all-staff@ours.example"], HELLO, false, "0"),
+        ("visible-group = false", US, &["all-staff@ours.example"], HELLO, true, "0"),
+        ("sensitive-list = { subjects = ['hello'] }", US, &[OUT], HELLO, true, "by the subject"),
+        ("sensitive-list = { subjects = ['ell'] }", US, &[OUT], HELLO, false, "no"),
+        ("sensitive-list = { groups = ['Team'] }", US, &["team@ours.example"], HELLO, true, "by a group"),
+        ("sensitive-list = { groups = ['team@ours.example'] }", US, &["TEAM@ours.example"], HELLO, true, "by a group"),
+        ("sensitive-list = { teams = ['Team'] }", US, &["team@ours.example"], HELLO, false, "no"),
+        ("sensitive-list = true", US, &[OUT], HELLO, false, "no"),
+        ("sensitive-list = true", US, &["clinic@ours.example"], HELLO, true, "by a group"),
+        ("sensitive-list = false", US, &[OUT], HELLO, true, "no"),
         ("recipient-domain = 'elsewhere.example'", US, &["x@Mail.Elsewhere.example"], HELLO, true, "1"),
         ("recipient-domain = 'elsewhere.example'", US, &["x@notelsewhere.example"], HELLO, false, "0"),
         ("recipient-group = ['team', 'all-staff']", US, &["team@ours.example"], HELLO, true, "team"),
@@ -168,4 +202,48 @@ fn counts_go_on_through_all_transactions_of_a_message() {
     let set = ruleset(&[("rule", &rule)], GROUPS, Mode::Enforce);
     let verdict = judge(&submission(US, &[OUT], HELLO), &Scan::default(), &earlier(1, 1), &set);
     assert_eq!(verdict.almost[0].missing, "recipients-over 3 (2)", "and the third of the way counts them too");
+}
+
+/// The directory says who is in a group, and in which team somebody works.
+#[test]
+fn the_directory_expands_groups_and_knows_teams() {
+    let person = |of: &str, team: &str, groups: &[&str]| Person {
+        address: address(of),
+        name: String::new(),
+        title: String::new(),
+        team: team.into(),
+        phone: String::new(),
+        manager: None,
+        groups: groups.iter().map(|group| address(group)).collect(),
+    };
+    let staff = ["staff@ours.example", "all-staff@ours.example"];
+    let people = vec![
+        person(US, "Bereavement Service", &staff),
+        person("b@ours.example", "", &staff),
+        person("c@partner.example", "", &["staff@ours.example"]),
+    ];
+    let written = Written { at: time::OffsetDateTime::UNIX_EPOCH, stale_after: Duration::from_secs(1) };
+    let known = Facts { directory: Arc::new(Directory::new(people, written)), ..facts(Tell::No) };
+    let shown = "From: author@ours.example\nTo: staff@ours.example, b@ours.example\n\nHello.\n";
+    for (condition, recipients, holds, value) in [
+        ("recipients-over = 2", &["Staff@ours.example"][..], true, "3"),
+        ("recipients-over = 3", &["staff@ours.example", "b@ours.example"], false, "3"),
+        ("recipients-over = 120", &["staff@ours.example", "all-staff@ours.example"], true, "121"),
+        ("outside-recipients-over = 0", &["staff@ours.example"], true, "1"),
+        ("outside = true", &["staff@ours.example"], true, "1"),
+        ("internal-recipients-over = 1", &["staff@ours.example"], true, "2"),
+        ("domains-over = 1", &["staff@ours.example"], false, "1"),
+        ("visible-internal-over = 3", &[OUT], false, "3"),
+        ("visible-recipients-over = 2", &[OUT], false, "2"),
+        ("visible-group = true", &[OUT], true, "1"),
+        ("sensitive-list = { teams = ['bereavement service'] }", &[OUT], true, "by the author's team"),
+        ("sensitive-list = { groups = ['c@partner.example'] }", &["staff@ours.example"], true, "by a group"),
+    ] {
+        let rule = format!("{HEAD}\n[when]\n{condition}\n\n[then.tag-subject]\ntag = 'x'\n");
+        let set = ruleset(&[("rule", &rule)], GROUPS, Mode::Enforce);
+        let submission = submission(US, recipients, shown);
+        let explained = explain(&submission, &Scan::default(), &known, &set).remove(0);
+        assert_eq!(explained.outcome == Outcome::Match, holds, "{condition}: {:?}", explained.outcome);
+        assert_eq!(explained.conditions[0].value, value, "{condition} {recipients:?}");
+    }
 }

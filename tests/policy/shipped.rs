@@ -33,6 +33,7 @@ fn ruleset(policies: &[&str], detectors: &Detectors) -> Ruleset {
         policies: policies.collect(),
         rules: rules(),
         notices: BTreeMap::new(),
+        legal: Default::default(),
         detectors: detectors.names().into_iter().map(String::from).collect(),
         detectors_digest: "shipped".into(),
         own_domains: Vec::new(),
@@ -91,6 +92,7 @@ to-many = "limit + 1"
         policies: Vec::new(),
         rules: vec![Source::new("rules/wrong.toml", rule)],
         notices: BTreeMap::new(),
+        legal: Default::default(),
         detectors: Vec::new(),
         detectors_digest: String::new(),
         own_domains: Vec::new(),
@@ -142,7 +144,7 @@ fn several_policies_cite_all_clauses_and_the_stricter_figure_wins() {
     assert_eq!(limit(&["baseline", "aukcap"]), (Some(10), clauses + more));
     let together = ruleset(&["baseline", "aukcap"], &detectors);
     let notice = together.active().iter().find(|active| *active.rule.name == *"confidentiality-notice");
-    assert_eq!(notice.expect("active").notices.len(), 2, "each policy's own text");
+    assert_eq!(notice.expect("active").texts.len(), 2, "each policy's own text");
     assert_eq!(together.own_domains(), ["ageukcap.org.uk", "ours.example"]);
     assert_ne!(together.digest(), ruleset(&["baseline"], &detectors).digest());
     assert_eq!(together.digest(), ruleset(&["baseline", "aukcap"], &detectors).digest());

@@ -2,12 +2,12 @@
 
 use outgate::{
     detect::{Finding, Scan},
-    diagnostic::Source,
+    diagnostic::{Diagnostics, Source},
     intake::{RetryKey, Submission},
     mail::{
         Address, Certainty, Door, Envelope, ForwardPath, Message, Origin, PartId, ReversePath, SubmissionId, User, Zone,
     },
-    policy::{Earlier, Facts, MaySendAs, Mode, PolicyInput, Ruleset, RulesetInputs, Tell},
+    policy::{Facts, KnownDomains, MaySendAs, Mode, PolicyInput, Ruleset, RulesetInputs, Tell},
     sensitive::Sensitive,
 };
 use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc, time::Duration};
@@ -31,13 +31,17 @@ pub fn ruleset_with(rules: &[(&str, &str)], more: &str, mode: Mode, may_send_as:
         policies: vec![PolicyInput { name: "test".into(), source: Source::new("policy.toml", policy) }],
         rules: rules.iter().map(|(name, text)| Source::new(format!("rules/{name}.toml"), *text)).collect(),
         notices: BTreeMap::new(),
+        legal: Default::default(),
         detectors: ["personal.uk-nino", "words.abuse"].map(String::from).to_vec(),
         detectors_digest: String::new(),
         own_domains: Vec::new(),
         may_send_as,
         mode,
     });
-    built.unwrap_or_else(|mistakes| panic!("{mistakes}"))
+    let mut diagnostics = Diagnostics::default();
+    let agency = [Source::new("organisations.txt", "agency.example")];
+    let domains = KnownDomains::parse(&[], &agency, &mut diagnostics);
+    built.unwrap_or_else(|mistakes| panic!("{mistakes}")).with_domains(domains, "")
 }
 
 /// A rule that enforces, with tests that nobody runs here.
@@ -88,7 +92,7 @@ pub fn with_user(mut submission: Submission, certainty: Certainty) -> Submission
 }
 
 pub fn facts(thread_shares: Tell) -> Facts {
-    Facts { now: OffsetDateTime::UNIX_EPOCH, thread_shares, earlier: Earlier::default() }
+    Facts { thread_shares, ..Facts::unknown_past(OffsetDateTime::UNIX_EPOCH) }
 }
 
 pub fn found(detector: &str, value: u64, zone: Zone) -> Finding {

@@ -72,6 +72,7 @@ impl Bench {
             epoch: 0,
         };
         let ground = FacedGround {
+            tells_hidden: false,
             rule: "a-rule".into(),
             title: "A rule".into(),
             clauses: Vec::new(),
@@ -93,7 +94,7 @@ impl Bench {
             undelivered: Vec::new(),
             content: None,
         };
-        let case = NewCase { head, face, message: MESSAGE.into(), tell_later: false, split: None };
+        let case = NewCase { head, face, message: MESSAGE.into(), tell_later: false, split: None, addressed: None };
         self.store.hold(case, Vec::new(), Vec::new(), RetryKey([1; 32])).await.unwrap();
         let kind = ItemKind::Release;
         let item = OutboxItem { id: SubmissionId::fresh(), case: id, kind, envelope, content: MESSAGE.to_vec() };

@@ -17,7 +17,7 @@ enum Fate {
 }
 
 fn people(count: usize) -> Vec<String> {
-    (0..count).map(|person| format!("person{person}@agency.example")).collect()
+    (0..count).map(|person| format!("person{count}-{person}@agency.example")).collect()
 }
 
 fn with_to(number: &str, to: &[String]) -> Vec<u8> {

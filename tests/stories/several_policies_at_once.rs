@@ -30,7 +30,7 @@ fn one_company_with_two_policies() {
 #[test]
 fn the_stricter_figure_wins() {
     let hop = Hop::start();
-    let policies = &["policies/national-star", "policies/aukcap"];
+    let policies = &["policies/baseline", "policies/aukcap"];
     let gateway =
         Gateway::with(hop.address(), Setup { policies, top: "own-domains = [\"ours.example\"]", ..Setup::default() });
     // One allows 20 visible recipients, the other 10.
@@ -53,7 +53,7 @@ fn the_stricter_figure_wins() {
         let line = gateway.done(&["check", "--json", "--from", "ben.okafor@ours.example", file.to_str().unwrap()]);
         let judged: Value = serde_json::from_str(&line).unwrap();
         if hidden {
-            assert_eq!(clauses(&judged["grounds"], "hide-recipients"), ["C-2.8.1", "D-3.14.2"]);
+            assert_eq!(clauses(&judged["grounds"], "hide-recipients"), ["1.1", "C-2.8.1"]);
         }
     }
     println!("several policies: 10 of 10 visible stay, 11 are hidden, clauses of both cited");

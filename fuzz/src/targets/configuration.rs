@@ -39,6 +39,7 @@ fn as_rule_or_policy(text: &str) {
             policies: vec![PolicyInput { name: "test".into(), source: policy }],
             rules,
             notices: BTreeMap::new(),
+            legal: Default::default(),
             detectors: DETECTORS.names().into_iter().map(String::from).collect(),
             detectors_digest: String::new(),
             own_domains: Vec::new(),

@@ -58,7 +58,7 @@ pub fn edit(data: &[u8]) {
 
 fn edits(choice: u8) -> Vec<Edit> {
     let wording = ["Costs £5 at the café, “here”", "Confidential.\n\nExample Trust"][usize::from(choice & 1)];
-    let notice = Notice { name: "n".into(), plain: wording.into(), html: String::new() };
+    let notice = Notice { name: "n".into(), plain: wording.into(), html: String::new(), ..Notice::default() };
     let all = [
         Edit::AppendNotice { notice: Arc::new(notice) },
         Edit::HideRecipients,

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     config::{self, Loaded, key_file},
     keys::Keys,
-    policy::{Connected, Mode, coverage},
+    policy::{Connected, Directory, Mode, coverage},
     store::Store,
 };
 use postfix::Postfix;
@@ -25,6 +25,7 @@ use std::{
     path::Path,
     process::Command,
 };
+use time::OffsetDateTime;
 
 /// How something stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,7 +133,7 @@ pub fn run(arguments: &Arguments, options: &Doctor) -> Result<u8, Failure> {
             false
         }
     };
-    report.add([Finding::skipped("directory", "no directory can be connected yet: nothing can be out of date")]);
+    report.add([directory(&loaded.settings.directory, OffsetDateTime::now_utc())]);
     report.add(idle_clauses(&loaded, internal));
     if !arguments.json {
         eprintln!("\n{} to be changed, {} to be known", report.bad, report.warnings);
@@ -189,6 +190,21 @@ fn configuration(loaded: &Loaded) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+/// How fresh what it says of people is.
+fn directory(directory: &Directory, now: OffsetDateTime) -> Finding {
+    let days = |seconds: u64| seconds / (24 * 60 * 60);
+    let Some(written) = directory.written() else {
+        return Finding::skipped("directory", "none is connected: nothing can be out of date");
+    };
+    let (people, groups, limit) = (directory.people(), directory.groups(), days(written.stale_after.as_secs()));
+    let age = days((now - written.at).whole_seconds().try_into().unwrap_or(0));
+    let text = format!("{people} people and {groups} groups, written {age} days ago; fresh for {limit} days");
+    match directory.is_stale(now) {
+        true => Finding::warning("directory", text, "write the file anew and reload the service: see [directory]"),
+        false => Finding::good("directory", text),
+    }
 }
 
 /// Clauses that nothing enforces here and now, with why.

@@ -67,6 +67,48 @@ async fn above_five_an_hour_the_rest_is_told_in_one_notice() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hidden_recipients_are_told_with_the_same_measure() {
+    let bench = Bench::new().await;
+    for number in 0..3 {
+        assert_eq!(bench.hold(&format!("held-{number}")).await.code(), 250);
+    }
+    bench.hop.take(3).await;
+    for number in 0..5 {
+        assert_eq!(bench.hide(&format!("hidden-{number}")).await.code(), 250);
+    }
+    let (mut letters, mut messages) = (Vec::new(), 0);
+    while messages < 5 || letters.len() < 2 {
+        for arrived in bench.hop.take(1).await {
+            match arrived.contains("Outgate-Submission") {
+                true => letters.push(text(&arrived)),
+                false => messages += 1,
+            }
+        }
+    }
+    let subject = |letter: &String| letter.lines().next().unwrap_or_default().to_string();
+    assert_eq!(
+        letters.iter().map(subject).collect::<Vec<_>>(),
+        ["Recipients hidden: hidden-0", "Recipients hidden: hidden-1"]
+    );
+    assert!(letters[0].contains("21 addresses") && letters[0].contains("Next time put"), "{}", letters[0]);
+
+    let bench = bench.reopen().await;
+    let now = OffsetDateTime::now_utc();
+    round(&bench, now).await;
+    assert!(bench.hop.take(0).await.is_empty(), "five were told in this hour");
+    round(&bench, now + Duration::minutes(61)).await;
+    round(&bench, now + Duration::minutes(62)).await;
+    let joined = bench.hop.take(1).await;
+    assert_eq!(joined.len(), 1);
+    let joined = text(&joined[0]);
+    assert_eq!(subject(&joined), "Recipients hidden: 3 messages");
+    for number in 2..5 {
+        assert!(joined.contains(&format!("Subject: hidden-{number}")), "{joined}");
+    }
+    bench.house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_expired_case_goes_back_with_a_notice_save_where_it_may_not() {
     let bench = Bench::new().await;
     bench.hold("undecided").await;
@@ -85,6 +127,7 @@ async fn an_expired_case_goes_back_with_a_notice_save_where_it_may_not() {
             message: b"Subject: x\r\n\r\nx\r\n".to_vec(),
             tell_later: false,
             split: None,
+            addressed: None,
         };
         (case.face.tell_sender, case.face.automatic) = (tell_sender, automatic);
         staying.push(case.head.id);

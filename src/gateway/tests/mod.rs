@@ -66,9 +66,24 @@ impl Bench {
             "From: {SENDER}\r\nTo: client@elsewhere.example\r\nSubject: {subject}\r\nMessage-ID: <{subject}@ours.example>\r\n\
              Date: Sun, 22 Nov 2026 10:00:00 +0000\r\n\r\nHer National Insurance number is QQ 12 34 56 C.\r\n"
         );
+        self.hand_in(text, &["client@elsewhere.example"]).await
+    }
+
+    /// Hands a message in whose recipients the baseline policy hides: a list of its own, of 21.
+    pub async fn hide(&self, subject: &str) -> Reply {
+        let to: Vec<String> = (0..21).map(|n| format!("{subject}-{n}@elsewhere.example")).collect();
+        let text = format!(
+            "From: {SENDER}\r\nTo: {}\r\nSubject: {subject}\r\nMessage-ID: <{subject}@ours.example>\r\n\
+             Date: Sun, 22 Nov 2026 10:00:00 +0000\r\n\r\nHello.\r\n",
+            to.join(",\r\n ")
+        );
+        self.hand_in(text, &to.iter().map(String::as_str).collect::<Vec<_>>()).await
+    }
+
+    async fn hand_in(&self, text: String, to: &[&str]) -> Reply {
         let path = |text| ForwardPath { address: Address::parse(text).unwrap(), parameters: Vec::new() };
         let sender = ReversePath { address: Address::parse(SENDER).ok(), parameters: Vec::new() };
-        let envelope = Envelope { sender, recipients: vec![path("client@elsewhere.example")] };
+        let envelope = Envelope { sender, recipients: to.iter().copied().map(path).collect() };
         let door = self.house.smtp_addresses()[0].to_string();
         let client = Relay::new(RelaySettings::new(door, TlsMode::None, "client.ours.example")).unwrap();
         let outgoing = Outgoing::bytes(Vec::new().into(), text.into_bytes());

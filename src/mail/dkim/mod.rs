@@ -266,7 +266,12 @@ mod tests {
 
     fn notice() -> Edit {
         Edit::AppendNotice {
-            notice: Arc::new(Notice { name: "n".into(), plain: "Private.".into(), html: String::new() }),
+            notice: Arc::new(Notice {
+                name: "n".into(),
+                plain: "Private.".into(),
+                html: String::new(),
+                ..Notice::default()
+            }),
         }
     }
 

@@ -124,6 +124,35 @@ impl<'m> HeaderPlan<'m> {
         true
     }
 
+    /// What `revise` says of each field that stays as it came: `Some(None)`, it goes; `Some(Some(value))`, it gets that
+    /// value. Whether anything changed.
+    pub fn revise(&mut self, revise: impl Fn(&Field) -> Option<Option<String>>) -> bool {
+        let mut changed = false;
+        for (place, field) in self.message.root().fields.iter().enumerate() {
+            if self.fates[place] != Fate::Stays {
+                continue;
+            }
+            let Some(revised) = revise(field) else { continue };
+            self.fates[place] = match revised {
+                None => Fate::Goes,
+                Some(value) => {
+                    let name = self.message.read(field.name.clone());
+                    let mut whole = [&name, &b": "[..], value.as_bytes(), self.newline].concat();
+                    self.keep_line_end(place, &mut whole);
+                    Fate::Becomes(whole)
+                }
+            };
+            changed = true;
+        }
+        changed
+    }
+
+    /// A new field (without its line break) at the end.
+    pub fn add(&mut self, name: &str, field: &str) {
+        let whole = [field.as_bytes(), self.newline].concat();
+        self.added.push(Added { name: name.to_owned(), whole });
+    }
+
     /// The fields of the message that stay so far, by name.
     pub fn fields(&self, name: &str) -> impl Iterator<Item = &'m Field> {
         let fields = &self.message.root().fields;

@@ -27,7 +27,7 @@ pub use self::splice::Edited;
 pub(super) use self::splice::without;
 
 use self::{header::HeaderPlan, place::Places, splice::Splices, verify::Promise};
-use super::{Message, PartId, doubt};
+use super::{Address, Message, PartId, doubt};
 use std::sync::Arc;
 
 /// One change that a rule asks for.
@@ -39,9 +39,16 @@ pub enum Edit {
     AppendNotice {
         notice: Arc<Notice>,
     },
-    /// To and Cc no longer name the recipients: To becomes `undisclosed-recipients:;`, Cc and Bcc and their
-    /// Resent forms go. The envelope is unchanged.
+    /// No field names the recipients any more: To becomes `undisclosed-recipients:;`, Cc and Bcc and their
+    /// Resent forms go, and so does whatever else repeats their addresses. The envelope is unchanged.
     HideRecipients,
+    /// The same, and To names this one address: the sender's own, or of an individual copy its recipient's.
+    ShowOnly {
+        address: Address,
+    },
+    /// Each recipient gets a copy that names them alone. Made as `HideRecipients` here; the copies are made of that when they
+    /// leave.
+    IndividualCopies,
     /// Sets a field of the message's header: the first of that name is replaced, others go; none: added at the end.
     SetHeader {
         name: String,
@@ -57,21 +64,52 @@ pub enum Edit {
 }
 
 /// The text of a notice in both forms. `html` is a fragment.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Notice {
     /// The name of the notice in the configuration.
     pub name: String,
     /// Lines end in LF; paragraphs are separated by an empty line.
     pub plain: String,
     pub html: String,
+    #[serde(default, skip_serializing_if = "Placement::is_default")]
+    pub at: Placement,
+    /// Words that say the same: with any of them in the author's own text the notice counts as standing there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub known_by: Vec<String>,
+    /// One of several lines that belong together: it follows the notice before it without an empty line.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub continues: bool,
 }
+
+/// Where in a message notices stand. Those of one message stand together: if one of them wants to be at the end of the
+/// author's own text, all are there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Placement {
+    /// In front of the quotation or forwarded message that ends the text, if there is one.
+    #[default]
+    EndOfOwnText,
+    /// Behind everything; only a quotation without a sign of its own on each line stays behind it, since the notice would
+    /// be read as part of that.
+    EndOfMessage,
+}
+
+impl Placement {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Says whether two notices have the same words, whatever their lines and markup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NoticeDigest(pub [u8; 32]);
 
 impl Edit {
     /// The documented name: `append-notice`, `hide-recipients` …
     pub fn kind(&self) -> &'static str {
         match self {
             Edit::AppendNotice { .. } => "append-notice",
-            Edit::HideRecipients => "hide-recipients",
+            Edit::HideRecipients | Edit::ShowOnly { .. } | Edit::IndividualCopies => "hide-recipients",
             Edit::SetHeader { .. } => "set-header",
             Edit::RemoveHeader { .. } => "remove-header",
             Edit::TagSubject { .. } => "tag-subject",
@@ -119,9 +157,16 @@ pub struct Applied {
     pub changes: Vec<Change>,
     /// Edits that had nothing to do, and why.
     pub skipped: Vec<Skipped>,
+    /// Every notice that was asked for stands in the author's text now, added or from before.
+    pub notices_stand: bool,
 }
 
 impl Applied {
+    /// Whether recipients were hidden from each other.
+    pub fn hides_recipients(&self) -> bool {
+        self.changes.iter().any(|change| change.kind == "hide-recipients")
+    }
+
     /// The bytes that leave, in one copy.
     pub fn bytes(&self) -> Vec<u8> {
         self.edited.to_vec()
@@ -187,10 +232,11 @@ impl EditFailure {
 /// and that every untouched part has the same bytes.
 pub fn apply(message: &Message, edits: &[Edit], transport: Transport) -> Result<Applied, EditFailure> {
     let newline = line_break(message);
-    let mut work = Work { message, newline, changes: Vec::new(), skipped: Vec::new(), promises: Vec::new() };
+    let mut work =
+        Work { message, newline, changes: Vec::new(), skipped: Vec::new(), promises: Vec::new(), notices_stand: false };
     let plan = work.plan_header(edits, transport)?;
     let parts = work.append_notices(edits)?;
-    let Work { changes, skipped, promises, .. } = work;
+    let Work { changes, skipped, promises, notices_stand, .. } = work;
     if let Some(change) = changes.iter().find(|change| !transport.changes.allow(change)) {
         return Err(EditFailure::NotTaken { kind: change.kind });
     }
@@ -206,7 +252,7 @@ pub fn apply(message: &Message, edits: &[Edit], transport: Transport) -> Result<
         let pieces: Vec<&[u8]> = pieces.iter().map(|piece| &**piece).collect();
         intended.check(message, &pieces).map_err(|what| check_failed(message, kind, what))?;
     }
-    Ok(Applied { edited, changes, skipped })
+    Ok(Applied { edited, changes, skipped, notices_stand })
 }
 
 /// One run of `apply`.
@@ -216,6 +262,7 @@ struct Work<'m> {
     changes: Vec<Change>,
     skipped: Vec<Skipped>,
     promises: Vec<Promise>,
+    notices_stand: bool,
 }
 
 impl<'m> Work<'m> {
@@ -227,7 +274,10 @@ impl<'m> Work<'m> {
                 Edit::TagSubject { tag } => plan.tag_subject(tag, transport)?,
                 Edit::SetHeader { name, value } => plan.set(name, value, transport)?,
                 Edit::RemoveHeader { name } => plan.remove(name)?,
-                Edit::HideRecipients => recipients::hide(self.message, &mut plan),
+                Edit::HideRecipients | Edit::IndividualCopies => recipients::hide(self.message, &mut plan, None),
+                Edit::ShowOnly { address } => {
+                    recipients::hide(self.message, &mut plan, recipients::writable(address, transport))
+                }
                 Edit::AppendNotice { .. } => false,
             };
             if changed {
@@ -239,7 +289,7 @@ impl<'m> Work<'m> {
             } else {
                 self.skipped.push(Skipped { kind: edit.kind(), reason: "already so" });
             }
-            self.promises.extend(Promise::of(edit));
+            self.promises.extend(Promise::of(edit, transport));
         }
         Ok(plan)
     }
@@ -265,6 +315,7 @@ impl<'m> Work<'m> {
                 return Ok(Vec::new());
             }
         };
+        self.notices_stand = true;
         let mut parts = Vec::new();
         for place in &places {
             if let Some(edit) = notice::append(self.message, place, &notices, self.newline)? {
@@ -287,7 +338,7 @@ impl Edit {
     pub fn check(&self) -> Result<(), EditFailure> {
         let empty = Message::parse(b"Subject: x\r\n\r\n".to_vec());
         match self {
-            Edit::AppendNotice { .. } | Edit::HideRecipients => Ok(()),
+            Edit::AppendNotice { .. } | Edit::HideRecipients | Edit::ShowOnly { .. } | Edit::IndividualCopies => Ok(()),
             _ => apply(&empty, std::slice::from_ref(self), Transport::default()).map(|_| ()),
         }
     }
@@ -296,6 +347,15 @@ impl Edit {
 impl Notice {
     fn is_empty(&self) -> bool {
         self.plain.trim().is_empty() && self.html.trim().is_empty()
+    }
+
+    /// Whether it stands directly below `before`, which is one of the same lines.
+    fn follows(&self, before: &Notice) -> bool {
+        self.continues && self.name == before.name
+    }
+
+    pub fn digest(&self) -> NoticeDigest {
+        repeat::digest(self)
     }
 }
 
@@ -320,5 +380,7 @@ fn line_break(message: &Message) -> &'static [u8] {
     }
 }
 
+#[cfg(test)]
+mod place_tests;
 #[cfg(test)]
 mod tests;

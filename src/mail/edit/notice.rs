@@ -8,8 +8,8 @@ use super::notice_plain::{self, Lines};
 use super::place::Place;
 use super::repeat::Wanted;
 use super::splice::Splice;
-use super::{EditFailure, Notice, notice_html};
-use crate::mail::{Message, Part, TransferEncoding, doubt};
+use super::{EditFailure, Notice, Placement, notice_html};
+use crate::mail::{Message, Part, Text, TransferEncoding, doubt};
 use std::borrow::Cow;
 
 pub(super) const KIND: &str = "append-notice";
@@ -62,10 +62,13 @@ pub(super) fn append(
         return Err(EditFailure::Protected { kind: KIND });
     }
     let is_html = part.content_type.subtype == "html";
-    let at = if is_html { notice_html::place(&body.view) } else { body.end_of_own_text(message) };
+    let at = body.place(message, notices);
     let mut added = Vec::new();
     for (index, notice) in notices.iter().enumerate() {
         let wanted = Wanted::new(notice);
+        if is_said(notices, index, &wanted) {
+            continue;
+        }
         let in_text = |index: usize, body: &Body| wanted.stands_in_part(message, index, &body.view);
         let beside = || {
             place
@@ -99,13 +102,24 @@ pub(super) fn append(
     Ok(Some(edit))
 }
 
+/// Whether another of the notices says it too; of two that say the same, the second does.
+fn is_said(notices: &[&Notice], index: usize, wanted: &Wanted) -> bool {
+    let says = |(at, other): (usize, &&Notice)| {
+        at != index && wanted.is_said_by(other) && (at < index || !Wanted::new(other).is_said_by(notices[index]))
+    };
+    notices.iter().enumerate().any(says)
+}
+
 fn plain_insertion(notices: &[&Notice], body: &Body, at: usize) -> String {
     let whole_body = body.part.parent.is_none();
     notice_plain::compose(notices, &body.view[..at], at == body.view.len(), whole_body, Lines::of(body.part))
 }
 
 fn html_insertion(notices: &[&Notice], body: &Body, at: usize) -> String {
-    let elements: Vec<String> = notices.iter().map(|notice| notice_html::element(notice)).collect();
+    let element = |(index, notice): (usize, &&Notice)| {
+        notice_html::element(notice, index > 0 && notice.follows(notices[index - 1]))
+    };
+    let elements: Vec<String> = notices.iter().enumerate().map(element).collect();
     let begins_line = at == 0 || body.view[at - 1] == b'\n';
     let ends_line = at < body.view.len() || body.view.ends_with(b"\n") || body.part.parent.is_none();
     let (before, behind) = (if begins_line { "" } else { "\n" }, if ends_line { "\n" } else { "" });
@@ -115,12 +129,14 @@ fn html_insertion(notices: &[&Notice], body: &Body, at: usize) -> String {
 /// Whether exactly our element stands at its place already, whatever the zones say of it.
 fn stands_before(view: &[u8], notice: &Notice, notices: usize) -> bool {
     let squeeze = |bytes: &[u8]| -> Vec<u8> { bytes.iter().copied().filter(|b| !b.is_ascii_whitespace()).collect() };
-    let element = squeeze(notice_html::element(notice).as_bytes());
     let tail = view.trim_ascii_end();
-    let window = &tail[tail.len().saturating_sub(element.len() * 2)..];
-    // Of several, only the last stands directly in front; the zones tell of the others.
-    let squeezed = squeeze(window);
-    squeezed.ends_with(&element) || (notices > 1 && memchr::memmem::find(&squeeze(tail), &element).is_some())
+    [false, true].into_iter().filter(|continues| !continues || notice.continues).any(|continues| {
+        let element = squeeze(notice_html::element(notice, continues).as_bytes());
+        let window = &tail[tail.len().saturating_sub(element.len() * 2)..];
+        // Of several, only the last stands directly in front; the zones tell of the others.
+        let squeezed = squeeze(window);
+        squeezed.ends_with(&element) || (notices > 1 && memchr::memmem::find(&squeeze(tail), &element).is_some())
+    })
 }
 
 /// The body of one text part, decoded.
@@ -168,10 +184,42 @@ impl<'m> Body<'m> {
             .any(|at| self.part.content_type.subtype == "html" || at == 0 || self.view[at - 1] == b'\n')
     }
 
-    /// In the view: in front of the quoted text behind which nothing of the author's follows, else the end.
-    fn end_of_own_text(&self, message: &Message) -> usize {
+    /// Where in the view the notices go.
+    fn place(&self, message: &Message, notices: &[&Notice]) -> usize {
+        let is_html = self.part.content_type.subtype == "html";
+        let end = if is_html { notice_html::place(&self.view) } else { self.view.len() };
         let text = message.text(self.part);
-        let Some(quote) = notice_plain::trailing_quote(&text) else { return self.view.len() };
+        let Some(quote) = notice_plain::trailing_quote(&text) else { return end };
+        let behind = notices.iter().all(|notice| notice.at == Placement::EndOfMessage);
+        if behind && (is_html || notice_plain::is_marked_to_its_end(&text)) {
+            return end;
+        }
+        if is_html { self.in_front_of_quote(&text, quote).unwrap_or(end).min(end) } else { self.line_of(&text, quote) }
+    }
+
+    /// In front of the element with which a quotation in HTML begins. None: there is no place for a notice.
+    fn in_front_of_quote(&self, text: &Text, quote: usize) -> Option<usize> {
+        if self.charset.is_utf16() || self.charset.is_stateful() {
+            return None;
+        }
+        let visible = quote + text.text[quote..].find(|c: char| !c.is_whitespace())?;
+        let raw = text.source(visible..visible + 1).start.checked_sub(self.part.body.start)?;
+        let before = self.raw.get(..raw)?;
+        match self.part.encoding {
+            // Four characters are three bytes: it stands in one of these.
+            TransferEncoding::Base64 => {
+                let characters = before.iter().filter(|byte| !byte.is_ascii_whitespace()).count();
+                notice_html::in_front_of(&self.view, characters / 4 * 3, 2)
+            }
+            TransferEncoding::QuotedPrintable => {
+                notice_html::in_front_of(&self.view, encode::qp_decode(before).len(), 0)
+            }
+            _ => notice_html::in_front_of(&self.view, raw, 0),
+        }
+    }
+
+    /// The line of plain text, in the view, in which the quotation begins.
+    fn line_of(&self, text: &Text, quote: usize) -> usize {
         let at = if self.charset.is_utf16() {
             Some(quote)
         } else {

@@ -7,10 +7,10 @@ const LONGEST: usize = 900;
 
 /// The notice as an element of its own, ASCII only: what the part's charset may not carry is a numeric character
 /// reference. No colours, so that dark mode shows it. Line breaks as LF.
-pub(super) fn element(notice: &Notice) -> String {
+pub(super) fn element(notice: &Notice, continues: bool) -> String {
     let inner = if notice.html.trim().is_empty() { from_plain(&notice.plain) } else { notice.html.replace('\r', "") };
     let mut ascii = String::with_capacity(inner.len() + 64);
-    ascii.push_str("<div style=\"margin:1em 0 0\">");
+    ascii.push_str(if continues { "<div style=\"margin:0\">" } else { "<div style=\"margin:1em 0 0\">" });
     for c in inner.trim().chars() {
         if c.is_ascii() {
             ascii.push(c);
@@ -162,6 +162,99 @@ pub(super) fn place(html: &[u8]) -> usize {
     body.or(root).unwrap_or(html.len())
 }
 
+/// Elements in which a `<div>` does not belong, or would be a part of what they are.
+const NO_PLACE: [&[u8]; 16] = [
+    b"a",
+    b"button",
+    b"colgroup",
+    b"dl",
+    b"ol",
+    b"option",
+    b"pre",
+    b"select",
+    b"svg",
+    b"table",
+    b"tbody",
+    b"tfoot",
+    b"thead",
+    b"tr",
+    b"ul",
+    b"head",
+];
+
+/// Elements without an end tag (HTML 13.1.2).
+const VOID: [&[u8]; 14] = [
+    b"area", b"base", b"br", b"col", b"embed", b"hr", b"img", b"input", b"link", b"meta", b"param", b"source",
+    b"track", b"wbr",
+];
+
+/// In front of the outermost of the elements that begin directly before the text at `visible`, and of a rule above them. The
+/// text stands up to `slack` bytes further on. None where no `<div>` can stand, or where other text stands before it
+/// without any markup between them. One pass.
+pub(super) fn in_front_of(html: &[u8], visible: usize, slack: usize) -> Option<usize> {
+    let mut open: Vec<&[u8]> = Vec::new();
+    // Where the unbroken row of start tags began, and how many elements were open there.
+    let mut row: Option<(usize, usize)> = None;
+    let mut at = 0;
+    while at < html.len() {
+        let rest = &html[at..];
+        let length = if rest[0] != b'<' {
+            let length = memchr::memchr(b'<', rest).unwrap_or(rest.len());
+            let text = &html[at..at + length];
+            if at + length > visible {
+                let before = &html[at..visible.max(at)];
+                let (place, depth) = row.unwrap_or((at, open.len()));
+                let fits =
+                    open[..depth].last().is_none_or(|name| !NO_PLACE.iter().any(|no| name.eq_ignore_ascii_case(no)));
+                return (before.trim_ascii().len() <= slack && fits).then_some(place);
+            }
+            row = row.filter(|_| text.trim_ascii().is_empty());
+            length
+        } else if rest.starts_with(b"<!--") {
+            row = None;
+            comment_length(rest)?
+        } else if rest.get(1).is_some_and(|byte| matches!(byte, b'!' | b'?')) {
+            row = None;
+            memchr::memchr(b'>', rest)? + 1
+        } else if rest.get(1) == Some(&b'/') {
+            row = None;
+            let name = tag_name(&rest[2..]);
+            if let Some(depth) = open.iter().rposition(|open| open.eq_ignore_ascii_case(name)) {
+                open.truncate(depth);
+            }
+            tag_length(rest)?
+        } else if rest.get(1).is_some_and(u8::is_ascii_alphabetic) {
+            let (name, tag) = (tag_name(&rest[1..]), tag_length(rest)?);
+            let is = |names: &[&[u8]]| names.iter().any(|known| name.eq_ignore_ascii_case(known));
+            let raw = raw_text_length(&rest[1..], &rest[tag..])?;
+            if is(&[b"html", b"head", b"body"]) || raw > 0 {
+                row = None;
+            } else if is(&[b"hr"]) || !is(&VOID) {
+                row = row.or(Some((at, open.len())));
+            } else {
+                row = None;
+            }
+            if !is(&VOID) && open.len() < DEEPEST {
+                open.push(name);
+            }
+            tag + raw
+        } else {
+            row = None;
+            1
+        };
+        at += length;
+    }
+    None
+}
+
+/// Deeper than any browser shows.
+const DEEPEST: usize = 500;
+
+fn tag_name(rest: &[u8]) -> &[u8] {
+    let end = rest.iter().position(|byte| matches!(byte, b'>' | b'/') || byte.is_ascii_whitespace());
+    &rest[..end.unwrap_or(rest.len())]
+}
+
 fn is_tag(rest: &[u8], name: &[u8]) -> bool {
     rest.len() >= name.len()
         && rest[..name.len()].eq_ignore_ascii_case(name)
@@ -256,24 +349,60 @@ mod tests {
     }
 
     #[test]
+    fn in_front_of_what_a_quotation_begins_with() {
+        // The place is written as `|`; the quotation begins with `Q`. Without `|` there is none.
+        for marked in [
+            "<body><div>Own</div><br>|<div class=gmail_quote><div class=gmail_attr>Q wrote:<br></div><blockquote>x",
+            "<div><br>|<blockquote type=cite><div>Q wrote</div></blockquote></div>",
+            "<body><p>Own</p>|<hr tabindex=-1><div id=divRplyFwdMsg><font><b>Q</b>",
+            "<body><div class=WordSection1><p>Own</p>|<div>\r\n<div style='border-top:solid'><p><b><span>Q:</span>",
+            "<html><head><title>t</title></head><body>|<blockquote>Q</blockquote>",
+            "|<table><tr><td>Q",
+            "<table><tr><td>Own</td></tr><tr><td>Q",
+            "<ul><li>Own</li><li>Q</li></ul>",
+            "<p>Own<br>|Q",
+            "<pre>Own\nQ",
+            "<div>Own\nQ",
+            "<p>Own</p><!-- <div> -->|<div>Q",
+            "<a href=x>Own <b>Q</b></a>",
+        ] {
+            let html = marked.replacen('|', "", 1);
+            let quote = html.find('Q').unwrap();
+            assert_eq!(in_front_of(html.as_bytes(), quote, 0), marked.find('|'), "{marked}");
+            if marked.contains('|') && !marked.contains("|Q") {
+                assert_eq!(in_front_of(html.as_bytes(), quote - 2, 2), marked.find('|'), "{marked}");
+            }
+        }
+    }
+
+    #[test]
     fn long_input_takes_linear_time() {
         for piece in ["<script>", "<!--", "</body", "<a \"", "<title></titl"] {
             let html = piece.repeat(200_000);
             let start = std::time::Instant::now();
             place(html.as_bytes());
+            in_front_of(html.as_bytes(), html.len(), 0);
             assert!(start.elapsed().as_secs() < 5, "{piece}");
         }
     }
 
     #[test]
     fn an_element_of_ascii() {
-        let notice = |plain: &str, html: &str| Notice { name: "n".into(), plain: plain.into(), html: html.into() };
+        let notice = |plain: &str, html: &str| Notice {
+            name: "n".into(),
+            plain: plain.into(),
+            html: html.into(),
+            ..Notice::default()
+        };
         assert_eq!(
-            element(&notice("A & B <c>\nline\n\nPound £", "")),
+            element(&notice("A & B <c>\nline\n\nPound £", ""), false),
             "<div style=\"margin:1em 0 0\"><p>A &amp; B &lt;c&gt;<br>\nline</p>\n<p>Pound &#163;</p></div>"
         );
-        assert_eq!(element(&notice("x", "<p>Grüße</p>")), "<div style=\"margin:1em 0 0\"><p>Gr&#252;&#223;e</p></div>");
-        let long = element(&notice(&"word ".repeat(500), ""));
+        assert_eq!(
+            element(&notice("x", "<p>Grüße</p>"), false),
+            "<div style=\"margin:1em 0 0\"><p>Gr&#252;&#223;e</p></div>"
+        );
+        let long = element(&notice(&"word ".repeat(500), ""), false);
         assert!(long.lines().all(|line| line.len() <= 998));
     }
 

@@ -36,6 +36,11 @@ pub(super) fn trailing_quote(text: &Text) -> Option<usize> {
     quotes.filter(|zone| is_quote(&zone.1)).last().map(|zone| zone.0.start)
 }
 
+/// Whether each of the last lines has its own sign of a quotation, so that what follows cannot be taken for a part of it.
+pub(super) fn is_marked_to_its_end(text: &Text) -> bool {
+    text.text.trim_end().lines().next_back().is_some_and(|line| line.trim_start().starts_with('>'))
+}
+
 /// The notices as they are put behind `before`, line breaks as LF. `at_end`: nothing of the text follows;
 /// `whole_body`: the part is the message's body, which ends in a line break.
 pub(super) fn compose(notices: &[&Notice], before: &[u8], at_end: bool, whole_body: bool, lines: Lines) -> String {
@@ -50,7 +55,7 @@ pub(super) fn compose(notices: &[&Notice], before: &[u8], at_end: bool, whole_bo
     out.extend(std::iter::repeat_n('\n', wanted.saturating_sub(breaks)));
     for (index, notice) in notices.iter().enumerate() {
         if index > 0 {
-            out.push_str("\n\n");
+            out.push_str(if notice.follows(notices[index - 1]) { "\n" } else { "\n\n" });
         }
         let plain =
             if notice.plain.trim().is_empty() { super::notice_html::shown(&notice.html) } else { notice.plain.clone() };
@@ -136,7 +141,7 @@ mod tests {
     }
 
     fn notice(plain: &str) -> Notice {
-        Notice { name: "n".into(), plain: plain.into(), html: String::new() }
+        Notice { name: "n".into(), plain: plain.into(), html: String::new(), ..Notice::default() }
     }
 
     #[test]

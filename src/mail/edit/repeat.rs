@@ -3,11 +3,17 @@
 //! Compared by letters and digits alone, so that neither reflowing nor another markup hides it.
 
 use super::Notice;
+use super::NoticeDigest;
 use crate::mail::{Message, Text, Zone};
 use memchr::memmem;
+use sha2::{Digest as _, Sha256};
 
 /// A notice as it is looked for: its plain form, and its HTML form where that reads differently.
-pub(super) struct Wanted(Vec<Form>);
+pub(super) struct Wanted {
+    forms: Vec<Form>,
+    /// Words that say the same, folded.
+    known_by: Vec<String>,
+}
 
 struct Form {
     text: String,
@@ -19,23 +25,38 @@ impl Wanted {
     pub fn new(notice: &Notice) -> Self {
         let shown = super::notice_html::shown(&notice.html);
         let forms = [notice.plain.clone(), shown].into_iter().filter(|text| text.chars().any(char::is_alphanumeric));
-        Self(forms.map(|text| Form { word: longest_word(&text), text }).collect())
+        let forms = forms.map(|text| Form { word: longest_word(&text), text }).collect();
+        let known_by = notice.known_by.iter().map(|words| folded(words)).filter(|words| !words.trim().is_empty());
+        Self { forms, known_by: known_by.collect() }
+    }
+
+    /// Whether another notice says it already.
+    pub fn is_said_by(&self, other: &Notice) -> bool {
+        let text =
+            if other.plain.trim().is_empty() { super::notice_html::shown(&other.html) } else { other.plain.clone() };
+        let said = folded(&text);
+        self.known_by.iter().any(|words| said.contains(words))
     }
 
     /// Whether it stands in the part's own zone. The text is decoded only when the notice may be in `view`, the
     /// content as bytes in which ASCII means ASCII.
     pub fn stands_in_part(&self, message: &Message, index: usize, view: &[u8]) -> bool {
-        let may_be = self.0.iter().any(|form| match &form.word {
-            Some(word) => memmem::find(view, word.as_bytes()).is_some(),
-            None => true,
-        });
+        let may_be = !self.known_by.is_empty()
+            || self.forms.iter().any(|form| match &form.word {
+                Some(word) => memmem::find(view, word.as_bytes()).is_some(),
+                None => true,
+            });
         may_be && self.stands_in(&message.text(&message.parts()[index]))
     }
 
     /// Whether it stands in the author's own zone, signature and notice included. A quoted notice does not count.
     fn stands_in(&self, text: &Text) -> bool {
         let own = own(text);
-        self.0.iter().any(|form| own.contains(&essence(&form.text)))
+        let words = || {
+            let own = folded(&own_words(text));
+            self.known_by.iter().any(|words| own.contains(words))
+        };
+        self.forms.iter().any(|form| own.contains(&essence(&form.text))) || (!self.known_by.is_empty() && words())
     }
 }
 
@@ -46,12 +67,53 @@ fn own(text: &Text) -> String {
     }
     let mut out = String::new();
     for (range, zone) in text.zones() {
-        match zone {
-            Zone::Own | Zone::Signature | Zone::Notice => push_essence(&text.text[range.clone()], &mut out),
-            _ => out.push(' '),
+        match is_own(*zone) {
+            true => push_essence(&text.text[range.clone()], &mut out),
+            false => out.push(' '),
         }
     }
     out
+}
+
+fn is_own(zone: Zone) -> bool {
+    matches!(zone, Zone::Own | Zone::Signature | Zone::Notice)
+}
+
+/// The author's own zones as they are.
+fn own_words(text: &Text) -> String {
+    if text.zones().is_empty() {
+        return text.text.clone();
+    }
+    let zones =
+        text.zones().iter().map(|(range, zone)| if is_own(*zone) { &text.text[range.clone()] } else { "\n\u{0}\n" });
+    zones.collect()
+}
+
+/// Words in small letters with one space around each: found in another text, they are whole words there.
+fn folded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push(' ');
+    for c in text.chars().flat_map(char::to_lowercase) {
+        if c.is_alphanumeric() || c == '\0' {
+            out.push(c);
+        } else if !out.ends_with(' ') {
+            out.push(' ');
+        }
+    }
+    if !out.ends_with(' ') {
+        out.push(' ');
+    }
+    out
+}
+
+pub(super) fn digest(notice: &Notice) -> NoticeDigest {
+    let mut hash = Sha256::new();
+    for form in [&notice.plain, &super::notice_html::shown(&notice.html)] {
+        let essence = essence(form);
+        hash.update((essence.len() as u64).to_be_bytes());
+        hash.update(essence);
+    }
+    NoticeDigest(hash.finalize().into())
 }
 
 fn essence(text: &str) -> String {
@@ -82,7 +144,7 @@ mod tests {
     }
 
     fn wanted(plain: &str, html: &str) -> Wanted {
-        Wanted::new(&Notice { name: "n".into(), plain: plain.into(), html: html.into() })
+        Wanted::new(&Notice { name: "n".into(), plain: plain.into(), html: html.into(), ..Notice::default() })
     }
 
     #[test]
@@ -95,6 +157,26 @@ mod tests {
         assert!(wanted.stands_in(&text));
         let text = shown("This email is confidential. Please do not delete it.");
         assert!(!wanted.stands_in(&text));
+    }
+
+    #[test]
+    fn words_that_say_the_same_are_whole_words_of_the_authors_own() {
+        let plain = "Registered charity number 1165856";
+        let known_by = vec!["1165856".into(), "exempt charity".into()];
+        let wanted = Wanted::new(&Notice { plain: plain.into(), known_by, ..Notice::default() });
+        for (text, stands) in [
+            ("Ann\nCharity no. 1165856 | 01223 364303", true),
+            ("We are an EXEMPT\ncharity.", true),
+            ("Call 011165856", false),
+            ("An exempt and charity", false),
+        ] {
+            assert_eq!(wanted.stands_in(&shown(text)), stands, "{text}");
+        }
+        let mut text = shown("Hello, an exempt\n> x\ncharity\n> 1165856\n");
+        text.set_zones(vec![(0..17, Zone::Own), (17..21, Zone::Quoted), (21..29, Zone::Own), (29..39, Zone::Quoted)]);
+        assert!(!wanted.stands_in(&text), "neither across a quotation nor in one");
+        let other = Notice { plain: "The charity (no. 1165856) is not liable.".into(), ..Notice::default() };
+        assert!(wanted.is_said_by(&other) && !wanted.is_said_by(&Notice::default()));
     }
 
     #[test]

@@ -25,7 +25,9 @@ fn plain_notice() -> Vec<Edit> {
 }
 
 fn notice(plain: &str, html: &str) -> Edit {
-    Edit::AppendNotice { notice: Arc::new(Notice { name: "n".into(), plain: plain.into(), html: html.into() }) }
+    Edit::AppendNotice {
+        notice: Arc::new(Notice { name: "n".into(), plain: plain.into(), html: html.into(), ..Notice::default() }),
+    }
 }
 
 /// By the end of the fixture's name: a notice of ASCII, one that Latin-1 can carry, one that it cannot; else by its
@@ -37,6 +39,10 @@ fn edits(name: &str) -> Vec<Edit> {
         _ if name == "hide-and-notice" => [vec![Edit::HideRecipients], plain_notice()].concat(),
         _ if name == "plain-long-notice-line" => vec![notice(&"notice ".repeat(300), "")],
         Some("hide") => vec![Edit::HideRecipients],
+        Some("only") => {
+            let address = Address::parse("ada@ours.example").expect("an address");
+            vec![Edit::ShowOnly { address }]
+        }
         Some("tag") => tag(if name.contains("nonascii") { "Extern – grün" } else { "External" }),
         Some("set") => set(if name == "set-encoded" { "Grün – intern" } else { "internal" }),
         Some("remove") => vec![Edit::RemoveHeader { name: "X-Class".into() }],
@@ -131,6 +137,9 @@ fn outcomes() -> Vec<(&'static str, Outcome)> {
         "hide-resent",
         "hide-cc-only",
         "hide-signed",
+        "hide-everywhere",
+        "only-everywhere",
+        "only-none-named",
         "tag-plain",
         "tag-long-subject",
         "tag-folded-subject",

@@ -7,10 +7,11 @@
 //! another tree through it.
 
 use super::Edit;
+use super::Transport;
 use super::notice::{Expected, PartEdit};
 use super::recipients;
 use super::splice::{Splice, Splices};
-use crate::mail::{Message, Part, TransferEncoding, check};
+use crate::mail::{Message, NAMING, Part, TransferEncoding, check};
 use std::ops::Range;
 
 /// The independent parser is not asked beyond the limits within which it is safe.
@@ -35,16 +36,20 @@ pub(super) enum Promise {
     Is { name: String, value: String },
     Absent { name: String },
     Tagged { tag: String },
-    Hidden,
+    Hidden { to: String },
 }
 
 impl Promise {
-    pub fn of(edit: &Edit) -> Option<Self> {
+    pub fn of(edit: &Edit, transport: Transport) -> Option<Self> {
         match edit {
             Edit::SetHeader { name, value } => Some(Promise::Is { name: name.clone(), value: value.clone() }),
             Edit::RemoveHeader { name } => Some(Promise::Absent { name: name.clone() }),
             Edit::TagSubject { tag } => Some(Promise::Tagged { tag: format!("[{}]", tag.trim()) }),
-            Edit::HideRecipients => Some(Promise::Hidden),
+            Edit::HideRecipients | Edit::IndividualCopies => Some(Promise::Hidden { to: recipients::HIDDEN.into() }),
+            Edit::ShowOnly { address } => {
+                let to = recipients::writable(address, transport).map_or(recipients::HIDDEN, |shown| shown.as_str());
+                Some(Promise::Hidden { to: to.into() })
+            }
             Edit::AppendNotice { .. } => None,
         }
     }
@@ -54,7 +59,7 @@ impl Promise {
         match self {
             Promise::Is { name: own, .. } | Promise::Absent { name: own } => own.eq_ignore_ascii_case(name),
             Promise::Tagged { .. } => name.eq_ignore_ascii_case("Subject"),
-            Promise::Hidden => recipients::NAMING.iter().any(|own| own.eq_ignore_ascii_case(name)),
+            Promise::Hidden { .. } => NAMING.iter().any(|own| own.eq_ignore_ascii_case(name)),
         }
     }
 
@@ -62,7 +67,7 @@ impl Promise {
         match earlier {
             Promise::Is { name, .. } | Promise::Absent { name } => self.is_about(name),
             Promise::Tagged { .. } => !matches!(self, Promise::Tagged { .. }) && self.is_about("Subject"),
-            Promise::Hidden => false,
+            Promise::Hidden { .. } => matches!(self, Promise::Hidden { .. }),
         }
     }
 
@@ -79,10 +84,10 @@ impl Promise {
                 subjects.peek().is_some()
                     && subjects.all(|field| folded(&after.field_text(field).text).contains(&folded(tag)))
             }
-            Promise::Hidden => recipients::NAMING.iter().all(|name| {
-                after.fields(after.root(), name).all(|field| {
-                    *name == "To" && after.read(field.value.clone()).trim_ascii() == recipients::HIDDEN.as_bytes()
-                })
+            Promise::Hidden { to } => NAMING.iter().all(|name| {
+                after
+                    .fields(after.root(), name)
+                    .all(|field| *name == "To" && after.read(field.value.clone()).trim_ascii() == to.as_bytes())
             }),
         }
     }

@@ -124,7 +124,7 @@ async fn a_folder_of_the_first_schema_is_taken_on() {
     let id = hold(&bench.store).await;
     let mut db = bench.raw().await;
     sqlx::raw_sql(
-        "DROP TABLE split; DROP TABLE accounts; DROP TABLE untold; DROP INDEX cases_waiting_by_expiry;
+        "DROP TABLE hidden; DROP TABLE stopped; DROP TABLE split; DROP TABLE accounts; DROP TABLE untold; DROP INDEX cases_waiting_by_expiry;
          CREATE INDEX cases_by_expiry ON cases (expires); PRAGMA user_version = 1",
     )
     .execute(&mut db)

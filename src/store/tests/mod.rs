@@ -115,6 +115,7 @@ pub(super) fn new_case() -> NewCase {
             message_id: Sensitive::new("<canary-id@ours.example>".into()),
             user: Some(Sensitive::new("canary-user".into())),
             grounds: vec![FacedGround {
+                tells_hidden: false,
                 rule: "nino-outside".into(),
                 title: "National Insurance numbers stay inside".into(),
                 clauses: vec![("C-1".into(), "words of the clause".into())],
@@ -132,6 +133,7 @@ pub(super) fn new_case() -> NewCase {
         message: BODY.into(),
         tell_later: false,
         split: None,
+        addressed: None,
     }
 }
 

@@ -41,6 +41,33 @@ async fn an_item_is_tried_again_with_those_that_remain() {
 }
 
 #[tokio::test]
+async fn who_got_a_copy_is_known_after_a_crash() {
+    let bench = Bench::new().await;
+    let copies = item(SubmissionId::fresh(), ItemKind::Copies, b"canary-copy");
+    let (id, telling) = (copies.id, None);
+    bench.store.send_apart(copies, telling, vec![event()], RetryKey([1; 32]), None, None).await.unwrap();
+    assert!(bench.store.answer(RetryKey([1; 32])).await.unwrap().is_none(), "the client is still there");
+    bench.store.unconfirmed(RetryKey([1; 32]));
+    assert_eq!(bench.store.answer(RetryKey([1; 32])).await.unwrap().map(|reply| reply.code()), Some(250));
+    let leased = bench.store.lease(1, soon()).await.unwrap().remove(0);
+    let remaining = [leased.item.envelope.recipients[1].clone()];
+    bench.store.progress(&leased, &remaining).await.unwrap();
+    let bench = bench.reopen().await;
+    bench.store.begin_service().await.unwrap();
+    let again = bench.store.lease(1, soon()).await.unwrap().remove(0);
+    assert_eq!((again.item.id, again.item.kind), (id, ItemKind::Copies));
+    assert_eq!(again.item.envelope.recipients, remaining);
+    assert_eq!(again.item.content, b"canary-copy");
+    assert_eq!(bench.store.progress(&leased, &[]).await, Err(StoreDown), "its lease has passed on");
+    bench.store.finish(&again, Attempt::Done, &[], Vec::new(), None, Vec::new()).await.unwrap();
+    assert_eq!(
+        bench.count("SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM keys)").await,
+        1,
+        "the node's"
+    );
+}
+
+#[tokio::test]
 async fn a_late_finish_is_refused() {
     let bench = Bench::new().await;
     hold(&bench.store).await;
