@@ -3,6 +3,8 @@
 //! Each file in `tests/stories/` is named after what it tells. Longer forms, by environment variable:
 //!
 //! * `OUTGATE_KILLS=200`: so many kill -9 under load (without it: 12);
+//! * `OUTGATE_EVERY_STEP=1`: killed before each of a message's system calls, and each call to the disk fails in three ways
+//!   (without it: every fourth, in one way); ten minutes;
 //! * `OUTGATE_POWER_CUTS=100`: so many power cuts under load (without it: 4; as root, on a loop device);
 //! * `OUTGATE_IDLE=10000`: so many connections at once (without it: 500);
 //! * `OUTGATE_OVERLOAD=60`: so many seconds at the best rate, and at twice of it (without it: 3);
@@ -47,6 +49,8 @@ mod held_and_told;
 mod idle_connections;
 #[path = "stories/incoming_passes_untouched.rs"]
 mod incoming_passes_untouched;
+#[path = "stories/killed_at_every_step.rs"]
+mod killed_at_every_step;
 #[path = "stories/killed_under_load.rs"]
 mod killed_under_load;
 #[path = "stories/logins.rs"]

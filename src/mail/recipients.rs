@@ -7,11 +7,11 @@ use std::collections::HashSet;
 pub const NAMING: [&str; 16] = [
     "To",
     "Cc",
-    "Bcc",
     "Resent-To",
     "Resent-Cc",
-    "Resent-Bcc",
     "Apparently-To",
+    "Bcc",
+    "Resent-Bcc",
     "X-Apparently-To",
     "Envelope-To",
     "X-Envelope-To",
@@ -23,8 +23,9 @@ pub const NAMING: [&str; 16] = [
     "X-Forwarded-To",
 ];
 
-/// Those of them that a mail program shows, or that came from one.
-const SHOWN: usize = 7;
+/// Those of them that a mail program shows its reader. A Bcc that was left in is taken out by a rule of its own, as most servers
+/// do behind us, and does not make hidden recipients visible ones.
+const SHOWN: usize = 5;
 
 /// Fields that say whom an answer goes to.
 pub const ANSWERS: [&str; 3] = ["Reply-To", "Mail-Followup-To", "Mail-Reply-To"];
@@ -33,9 +34,9 @@ pub const ANSWERS: [&str; 3] = ["Reply-To", "Mail-Followup-To", "Mail-Reply-To"]
 const FEW: usize = 3;
 
 impl Message {
-    /// The addresses that every reader of the message learns from its header: those of To and Cc, their Resent forms, a
-    /// Bcc that was left in, an answer's long list of people; also where they stand in the names beside other
-    /// addresses. Each once, folded, sorted.
+    /// The addresses that every reader of the message learns from its header: those of To and Cc, their Resent forms, an
+    /// answer's long list of people; also where they stand in the names beside other addresses. Each once, folded,
+    /// sorted.
     pub fn shown_recipients(&self) -> Vec<String> {
         let mut shown = Vec::new();
         for field in self.root().fields.iter() {
@@ -91,7 +92,7 @@ mod tests {
         for (header, count) in [
             ("To: a@b.example, C <c@d.example>\nTo: e@f.example\nCC: A@B.example", 3),
             ("Resent-To: a@b.example\nResent-Cc: c@d.example\nTo: e@f.example", 3),
-            ("Bcc: a@b.example, c@d.example", 2),
+            ("To: a@b.example\nBcc: c@d.example\nResent-Bcc: e@f.example", 1),
             ("To: Friends: a@b.example, c@d.example;, undisclosed-recipients:;", 2),
             ("To: \"a@b.example; c@d.example\" <list@ours.example>", 3),
             ("To: =?utf-8?q?a=40b.example=3B_c=40d.example?= <list@ours.example>", 3),

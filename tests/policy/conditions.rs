@@ -77,7 +77,7 @@ fn conditions_on_people_and_header() {
         ("visible-domains-over = 4", US, &[OUT], SHOWN, true, "5"),
         ("visible-outside-domains-over = 4", US, &[OUT], SHOWN, false, "4"),
         ("visible-recipients-over = 6", US, &[OUT], SHOWN, true, "7"),
-        ("visible-recipients-over = 1", US, &[OUT], LEFT_BCC, true, "2"),
+        ("visible-recipients-over = 1", US, &[OUT], LEFT_BCC, false, "1"),
         ("visible-group = true", US, &[OUT], SHOWN, true, "1"),
         ("visible-group = true", US, &["all-staff@ours.example"], HELLO, false, "0"),
         ("visible-group = false", US, &["all-staff@ours.example"], HELLO, true, "0"),

@@ -19,12 +19,12 @@ fn what_got_its_250_outlives_a_power_cut() {
     let hop = Hop::start();
     let setup = Setup { data: Some(disk.path().join("data")), ..Setup::default() };
     let gateway = Gateway::with(hop.address(), setup);
-    let mut damaged = 0;
+    let (mut damaged, mut in_a_sync) = (0, 0);
     let told = under_load(&gateway, || {
         let mut dice = Dice::new(seed);
         for _ in 0..cuts {
             thread::sleep(Duration::from_millis(100 + dice.below(900)));
-            gateway.freeze();
+            in_a_sync += u64::from(gateway.freeze() > 0);
             disk.cut();
             gateway.kill();
             disk.restore();
@@ -34,7 +34,7 @@ fn what_got_its_250_outlives_a_power_cut() {
     });
     let tally = Tally::of(&told, &hop, &gateway);
     let unreadable = tally.waiting.iter().filter(|case| !can_be_read(&gateway, &case.id, case.number)).count();
-    println!("T3 cuts={cuts} {tally} damaged={damaged} unreadable={unreadable} seed={seed}");
+    println!("T3 cuts={cuts} in a sync={in_a_sync} {tally} damaged={damaged} unreadable={unreadable} seed={seed}");
     tally.assert_nothing_lost(cuts);
     assert_eq!((damaged, unreadable), (0, 0));
     gateway.done(&["audit", "verify"]);

@@ -220,17 +220,35 @@ impl Gateway {
         }
     }
 
-    /// SIGSTOP: from its return on it does nothing any more; what it had asked of the disk has come back.
-    pub fn freeze(&self) {
+    /// Starts it again if it has ended by itself or at somebody's hand; whether it had.
+    pub fn revive(&self) -> bool {
+        let ended =
+            self.process().child.as_mut().is_some_and(|child| child.try_wait().is_ok_and(|ended| ended.is_some()));
+        if ended {
+            self.kill();
+            self.launch();
+        }
+        ended
+    }
+
+    /// SIGSTOP: from its return on it does nothing any more. How many of its threads are in the midst of a call to the disk,
+    /// which goes on in the kernel; what comes of it reaches nobody.
+    pub fn freeze(&self) -> usize {
         self.signal(Signal::STOP);
         let id = self.process().child.as_ref().expect("it runs").id();
-        super::wait_for("it to stand still", Duration::from_secs(10), || {
-            let tasks = fs::read_dir(format!("/proc/{id}/task")).ok()?.flatten();
-            let stands =
-                |stat: String| stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'));
-            let mut stats = tasks.map(|task| fs::read_to_string(task.path().join("stat")).unwrap_or_default());
-            stats.all(stands).then_some(())
-        });
+        let until = Instant::now() + Duration::from_secs(10);
+        loop {
+            let tasks = fs::read_dir(format!("/proc/{id}/task")).expect("it is there").flatten();
+            let stats = tasks.map(|task| fs::read_to_string(task.path().join("stat")).unwrap_or_default());
+            let state = |stat: String| stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+            let states: Vec<_> = stats.map(state).collect();
+            if states.iter().all(|state| matches!(state, Some('T' | 'D'))) {
+                return states.iter().filter(|state| **state == Some('D')).count();
+            }
+            assert!(Instant::now() < until, "it does not stand still: {states:?}");
+            // Shorter than a sync.
+            thread::sleep(Duration::from_micros(50));
+        }
     }
 
     /// SIGTERM; how it ended, and how long that took.

@@ -125,27 +125,32 @@ fn client(gateway: &Gateway, next: &AtomicU64, stop: &AtomicBool) -> Vec<Told> {
     let mut session = None;
     while !stop.load(Ordering::Relaxed) {
         let number = next.fetch_add(1, Ordering::Relaxed);
-        let text = if is_held(number) { "Her NI number is QQ 12 34 56 C." } else { "The parcel is here.\r\n..dots" };
-        let message = letter(number, text);
-        let mut broken = 0;
-        let answer = loop {
-            match attempt(gateway, &mut session, &message) {
-                Some(Ok(answer)) if answer.starts_with("250") => break answer,
-                // Told to come again, as a gateway that is stopping or has no store does.
-                Some(Ok(answer)) => assert!(answer.starts_with('4'), "number {number}: {answer}"),
-                Some(Err(Tried::AfterDot(_))) => broken += 1,
-                Some(Err(Tried::BeforeDot(_))) | None => {}
-            }
-            session = None;
-            thread::sleep(Duration::from_millis(20));
-        };
-        told.push(Told { number, answer, broken });
+        told.push(insist(gateway, &mut session, number, || thread::sleep(Duration::from_millis(20))));
         thread::sleep(Duration::from_millis(3));
     }
     if let Some(mut session) = session {
         let _ = session.say("QUIT");
     }
     told
+}
+
+/// Sends one message until it has its 250; `failed` is called after each attempt that had none. A number that eight divides is
+/// held.
+pub fn insist(gateway: &Gateway, session: &mut Option<Client>, number: u64, mut failed: impl FnMut()) -> Told {
+    let text = if is_held(number) { "Her NI number is QQ 12 34 56 C." } else { "The parcel is here.\r\n..dots" };
+    let message = letter(number, text);
+    let mut broken = 0;
+    loop {
+        match attempt(gateway, session, &message) {
+            Some(Ok(answer)) if answer.starts_with("250") => return Told { number, answer, broken },
+            // Told to come again, as a gateway that is stopping or has no store does.
+            Some(Ok(answer)) => assert!(answer.starts_with('4'), "number {number}: {answer}"),
+            Some(Err(Tried::AfterDot(_))) => broken += 1,
+            Some(Err(Tried::BeforeDot(_))) | None => {}
+        }
+        *session = None;
+        failed();
+    }
 }
 
 /// None when nobody answers at the door.

@@ -26,7 +26,7 @@ pub use fault::{Fault, FaultySink, Step};
 pub use gateway::{Gateway, Setup, binary};
 pub use hop::{Arrived, Hop};
 pub use letters::{abusive_word, below_trace, corpora, fixture, fixtures, found_in, letter, number, with_crlf};
-pub use load::{Tally, under_load};
+pub use load::{Tally, insist, under_load};
 pub use mta::{Mta, Outcome, passed_on};
 pub use small_disk::SmallDisk;
 pub use strace::Strace;
