@@ -181,7 +181,7 @@ impl Default for Limits {
             command_wait: Duration::from_secs(300),
             crowded_wait: Duration::from_secs(10),
             envelope_wait: Duration::from_secs(600),
-            hop_wait: Duration::from_secs(2),
+            hop_wait: Duration::from_millis(500),
             data_wait: Duration::from_secs(180),
             data_total: Duration::from_secs(3_600),
             data_floor: 500,
