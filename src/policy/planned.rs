@@ -4,7 +4,7 @@ use super::{Category, Disposition, Fallback, Ground, Verdict};
 use crate::mail::{
     Edit, Message,
     dkim::Dkim,
-    edit::{self, Applied, EditFailure, Instead, Transport},
+    edit::{self, Applied, EditFailure, Instead, Skipped, Transport},
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -66,6 +66,8 @@ pub struct Made {
     /// None when nothing changes: the message leaves as it came.
     pub applied: Option<Applied>,
     pub unmade: Vec<Unmade>,
+    /// Edits that had nothing to do, and why.
+    pub skipped: Vec<Skipped>,
     /// Every planned notice stands in the author's text of the copy, added or from before.
     pub notices_stand: bool,
 }
@@ -77,7 +79,7 @@ impl Made {
             let failure = EditFailure::CheckFailed { kind: planned.edit.kind(), what };
             Unmade { rule: planned.rule.clone(), fallback: planned.fallback, failure }
         });
-        Self { applied: None, unmade: unmade.collect(), notices_stand: false }
+        Self { applied: None, unmade: unmade.collect(), skipped: Vec::new(), notices_stand: false }
     }
 
     /// The bytes that leave through our outbox: our trace, and below it the message with its edits, without signatures that
@@ -175,8 +177,9 @@ pub fn make(message: &Message, planned: &[PlannedEdit], transport: Transport) ->
         match edit::apply(message, &edits, transport) {
             Ok(applied) => {
                 let notices_stand = applied.notices_stand;
+                let skipped = applied.skipped.clone();
                 let applied = Some(applied).filter(|applied| !applied.changes.is_empty());
-                return Made { applied, unmade, notices_stand };
+                return Made { applied, unmade, skipped, notices_stand };
             }
             Err(failure) => {
                 let before = left.len();
@@ -199,7 +202,7 @@ pub fn make(message: &Message, planned: &[PlannedEdit], transport: Transport) ->
             }
         }
     }
-    Made { applied: None, unmade, notices_stand: false }
+    Made { applied: None, unmade, skipped: Vec::new(), notices_stand: false }
 }
 
 impl Verdict {
