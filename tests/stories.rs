@@ -83,6 +83,8 @@ mod seed_rules_at_the_door;
 mod sent_twice_on_purpose;
 #[path = "stories/several_policies_at_once.rs"]
 mod several_policies_at_once;
+#[path = "stories/signed_and_encrypted.rs"]
+mod signed_and_encrypted;
 #[path = "stories/slow_clients.rs"]
 mod slow_clients;
 #[path = "stories/soak.rs"]
