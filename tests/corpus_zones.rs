@@ -46,7 +46,8 @@ fn measure(folder: &Path, labels: &Labels, header: &str) -> Score {
         let expected = labels.get(&format!("{folder_name}/{name}")).or_else(|| labels.get(&name));
         let expected = expected.unwrap_or_else(|| panic!("no labels for {name}"));
         let bytes = std::fs::read(&path).expect("the message");
-        let head = format!("{header}Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n");
+        let head =
+            format!("{header}Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n");
         let message = Message::parse([head.as_bytes(), &bytes].concat());
         let text = message.text(message.root());
         let mut at = 0;

@@ -83,11 +83,7 @@ impl Detectors {
     }
 }
 
-fn finding(
-    hit: Hit,
-    part: &PartId,
-    place: impl Fn(&Hit) -> (std::ops::Range<usize>, (Zone, Confidence)),
-) -> Finding {
+fn finding(hit: Hit, part: &PartId, place: impl Fn(&Hit) -> (std::ops::Range<usize>, (Zone, Confidence))) -> Finding {
     let (range, (zone, confidence)) = place(&hit);
     Finding {
         detector: hit.detector.name.clone(),

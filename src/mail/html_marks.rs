@@ -73,7 +73,9 @@ impl Marker {
             }
             "blockquote" => {
                 self.depths[QUOTE] += 1;
-                if let Some(sign) = sign_of_block_quotation(attributes) {
+                let sign = sign_of_block_quotation(attributes);
+                let sign = sign.map(|sign| if self.frame.is_some() { Sign::Quotation } else { sign });
+                if let Some(sign) = sign {
                     self.enter(QUOTE, at, sign);
                 }
             }
@@ -221,9 +223,9 @@ fn division(name: &str) -> Option<Division> {
 
 /// The words of `class` and `id`.
 fn names(attributes: &str) -> impl Iterator<Item = &str> {
-    ["class", "id"].into_iter().flat_map(|name| {
-        attribute(attributes, name).into_iter().flat_map(str::split_ascii_whitespace)
-    })
+    ["class", "id"]
+        .into_iter()
+        .flat_map(|name| attribute(attributes, name).into_iter().flat_map(str::split_ascii_whitespace))
 }
 
 /// GMX and WEB.DE write `<div name="quote" style="… border-left: …">`.

@@ -315,7 +315,8 @@ mod tests {
         use crate::mail::html_marks::Sign::{self, Attribution, Block, Forward, Quotation, Signature};
         let stretches = |html: &str| {
             let rendered = render(html);
-            let stretch = |(range, sign): &(std::ops::Range<usize>, Sign)| (rendered.text[range.clone()].to_string(), *sign);
+            let stretch =
+                |(range, sign): &(std::ops::Range<usize>, Sign)| (rendered.text[range.clone()].to_string(), *sign);
             rendered.marks.stretches.iter().map(stretch).collect::<Vec<_>>()
         };
         for (html, expected) in [
@@ -332,7 +333,10 @@ mod tests {
             ("<span id=OLK_SRC_BODY_SECTION><span>b</span>c</span>d", vec![("bc", Quotation)]),
             ("<div name=quote>b</div>", vec![("b\n", Quotation)]),
             ("<div class=moz-forward-container>b</div>", vec![("b\n", Forward)]),
-            ("<div id=Signature>a<blockquote type=cite>b</blockquote></div>", vec![("a\n", Signature), ("b\n", Quotation)]),
+            (
+                "<div id=Signature>a<blockquote type=cite>b</blockquote></div>",
+                vec![("a\n", Signature), ("b\n", Quotation)],
+            ),
             ("a<div id=Signature>b", vec![("b", Signature)]),
         ] {
             let expected: Vec<_> = expected.into_iter().map(|(text, sign)| (text.to_string(), sign)).collect();

@@ -73,8 +73,7 @@ impl Finds {
 
     /// Words that only perhaps are somebody else's count as the author's own too: in doubt they are found.
     fn wants_zone(&self, finding: &Finding) -> bool {
-        self.zones.contains(&finding.zone)
-            || (finding.confidence == Confidence::Low && self.zones.contains(&Zone::Own))
+        self.zones.contains(&finding.zone) || (finding.confidence == Confidence::Low && self.zones.contains(&Zone::Own))
     }
 
     /// As the rule says it.

@@ -5,7 +5,8 @@ use outgate::{
     diagnostic::{Diagnostics, Source},
     intake::{RetryKey, Submission},
     mail::{
-        Address, Certainty, Confidence, Door, Envelope, ForwardPath, Message, Origin, PartId, ReversePath, SubmissionId, User, Zone,
+        Address, Certainty, Confidence, Door, Envelope, ForwardPath, Message, Origin, PartId, ReversePath,
+        SubmissionId, User, Zone,
     },
     policy::{Facts, KnownDomains, MaySendAs, Mode, PolicyInput, Ruleset, RulesetInputs, Tell},
     sensitive::Sensitive,

@@ -2,8 +2,8 @@
 //!
 //! Compared by letters and digits alone, so that neither reflowing nor another markup hides it.
 
-use super::{Notice, notice_plain};
 use super::NoticeDigest;
+use super::{Notice, notice_plain};
 use crate::mail::{Confidence, Message, Passage, Text, Zone};
 use memchr::memmem;
 use sha2::{Digest as _, Sha256};

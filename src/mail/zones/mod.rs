@@ -14,11 +14,13 @@ mod words;
 #[cfg(test)]
 mod clients;
 #[cfg(test)]
+mod markup;
+#[cfg(test)]
 mod tests;
 
 use super::html_marks::{Marks, Sign};
 use super::{Confidence, Passage, Zone};
-use quotation::Begins;
+use quotation::{Attribution, Begins};
 use std::ops::Range;
 
 /// What the headers say of the message as a whole.
@@ -103,7 +105,8 @@ impl Reader<'_> {
     fn run(&mut self) {
         let mut at = 0;
         while at < self.text.len() {
-            let end = memchr::memchr(b'\n', &self.text.as_bytes()[at..]).map_or(self.text.len(), |length| at + length + 1);
+            let end =
+                memchr::memchr(b'\n', &self.text.as_bytes()[at..]).map_or(self.text.len(), |length| at + length + 1);
             let (zone, confidence) = self.line(at, end);
             self.found.push(Passage { range: at..end, zone, confidence });
             at = end;
@@ -121,7 +124,7 @@ impl Reader<'_> {
         self.introduction = self.introduction.take().filter(|introduction| at < introduction.end);
         let mark = self.stretches.peek().filter(|(range, _)| range.contains(&at)).map(|found| (*found).clone());
         let is_blank = line.trim().is_empty();
-        if !is_blank {
+        if !is_blank && self.introduction.is_none() {
             self.begin(at, line, mark.as_ref());
             self.head = None;
         }
@@ -143,11 +146,10 @@ impl Reader<'_> {
     fn begin(&mut self, at: usize, line: &str, mark: Option<&(Range<usize>, Sign)>) {
         let below = &self.text[at..];
         let begins = match (quotation::begins(line, below, self.head), mark) {
-            (None, Some((range, Sign::Attribution))) if range.start + NEAR >= at => Some(Begins::Attribution {
-                lines: self.text[range.clone()].trim_end().lines().count(),
-                dated: true,
-                followed: false,
-            }),
+            (None, Some((range, Sign::Attribution))) if range.start + NEAR >= at => {
+                let lines = self.text[range.clone()].trim_end().lines().count();
+                Some(Begins::Attribution(Attribution { lines, dated: true, followed: false, alone: true }))
+            }
             (begins, _) => begins,
         };
         match begins {
@@ -155,9 +157,7 @@ impl Reader<'_> {
                 let zone = if forwarded { Zone::Forwarded } else { self.context.copied() };
                 self.copy_begins(at, zone, signs, mark);
             }
-            Some(Begins::Attribution { lines, dated, followed }) => {
-                self.attribution(at, lines, dated, followed, mark);
-            }
+            Some(Begins::Attribution(attribution)) => self.attribution(at, &attribution, mark),
             None => {}
         }
     }
@@ -175,13 +175,18 @@ impl Reader<'_> {
         self.copy = Some(Copy { zone, confidence, end: of_mark.or(frame) });
     }
 
-    fn attribution(&mut self, at: usize, lines: usize, dated: bool, followed: bool, mark: Option<&(Range<usize>, Sign)>) {
+    fn attribution(&mut self, at: usize, attribution: &Attribution, mark: Option<&(Range<usize>, Sign)>) {
+        let Attribution { lines, dated, followed, alone } = *attribution;
         let end = at + length_of(&self.text[at..], lines);
         let near = at + length_of(&self.text[at..], lines + NEAR);
         let mut following = self.stretches.clone().take_while(|(range, _)| range.start < near);
         let next = following.find(|(range, sign)| range.start >= end && *sign != Sign::Signature);
         let next = next.map(|(range, _)| range.start);
         let inside = matches!(mark, Some((_, Sign::Quotation | Sign::Block | Sign::Forward)));
+        let marked = followed || next.is_some() || inside;
+        if !marked && !alone {
+            return;
+        }
         // Without a date people write it, and what they please in it.
         let confidence = self.confidence(1 + u8::from(followed || next.is_some()), !dated);
         self.introduction = Some(Introduction { end, confidence });
@@ -190,7 +195,7 @@ impl Reader<'_> {
             self.block_introduced = next;
         }
         // Lines or elements with their own sign follow: these tell where the quotation ends. Else all below is it.
-        if !followed && next.is_none() && !(inside && mark.is_some_and(|(range, _)| range.end >= end)) {
+        if !marked {
             let zone = if self.context.reply { Zone::Quoted } else { self.context.copied() };
             self.copy_begins(at, zone, u8::from(dated), mark);
         }
@@ -208,7 +213,9 @@ impl Reader<'_> {
             Some((_, Sign::Forward)) => (Zone::Forwarded, self.confidence(1 + introduced, false)),
             Some((_, Sign::Quotation | Sign::Attribution)) => (Zone::Quoted, self.confidence(1 + introduced, false)),
             // It may be the author's own emphasis, also in an answer.
-            Some((range, Sign::Block)) if self.block_introduced == Some(range.start) => (Zone::Quoted, Confidence::High),
+            Some((range, Sign::Block)) if self.block_introduced == Some(range.start) => {
+                (Zone::Quoted, Confidence::High)
+            }
             Some((_, Sign::Block)) => (Zone::Quoted, Confidence::Low),
             None if quotation::is_marked(line) => (Zone::Quoted, self.confidence(1 + introduced, false)),
             None => return None,

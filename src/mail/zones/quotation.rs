@@ -14,9 +14,23 @@ const LONGEST_LINE: usize = 500;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Begins {
     /// A copied message: all below is it.
-    Copy { forwarded: bool, signs: u8 },
-    /// `On … wrote:` over some lines. `followed`: by lines that begin with `>`.
-    Attribution { lines: usize, dated: bool, followed: bool },
+    Copy {
+        forwarded: bool,
+        signs: u8,
+    },
+    Attribution(Attribution),
+}
+
+/// `On … wrote:`, over some lines.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Attribution {
+    pub lines: usize,
+    /// Without a date people write it.
+    pub dated: bool,
+    /// Lines that begin with `>` follow.
+    pub followed: bool,
+    /// A program writes so: enough also where nothing that follows has a sign of its own.
+    pub alone: bool,
 }
 
 /// `head`: the markup says that a copied message begins here, and whether for certain.
@@ -42,7 +56,7 @@ pub(super) fn begins(line: &str, below: &str, head: Option<bool>) -> Option<Begi
     if words::BEGIN_FORWARDED.iter().any(|words| starts_with(bare, words)) {
         return Some(Begins::Copy { forwarded: true, signs: 1 + u8::from(head_follows(below)) });
     }
-    attribution(bare, below)
+    attribution(bare, below).map(Begins::Attribution)
 }
 
 /// Whether the line has the sign of a quotation of its own (RFC 3676 4.5).
@@ -113,9 +127,10 @@ fn is_head(first: &str, below: &str) -> bool {
     label(first).is_some_and(|label| words::FROM.contains(&label.as_str())) && reads_as_head(below)
 }
 
-/// Lines of which one says from whom, one about what, and one more to whom or when. Empty lines between them are few.
+/// Lines of which one says from whom, one about what, and one to whom or when; or one when it was sent, and one to
+/// whom. (`From: Leeds`, `To: York`, `Date: 1 June` is a journey.) Empty lines between them are few.
 fn reads_as_head(below: &str) -> bool {
-    let (mut from, mut subject, mut further, mut empty) = (false, false, false, 0);
+    let (mut from, mut subject, mut sent, mut further, mut empty) = (false, false, false, 0, 0);
     for line in below.lines().take(LONGEST_HEAD) {
         if line.trim().is_empty() {
             empty += 1;
@@ -128,9 +143,10 @@ fn reads_as_head(below: &str) -> bool {
         let label = label.as_str();
         from |= words::FROM.contains(&label);
         subject |= words::SUBJECT.contains(&label);
-        further |= words::FURTHER.contains(&label);
+        sent |= words::SENT.contains(&label);
+        further += usize::from(words::SENT.contains(&label) || words::FURTHER.contains(&label));
     }
-    from && subject && further
+    from && ((subject && further > 0) || (sent && further > 1))
 }
 
 /// The word in front of the colon, in small letters.
@@ -141,7 +157,7 @@ fn label(bare: &str) -> Option<String> {
 }
 
 /// `On 3 May 2024, Ada wrote:`, which programs fold over several lines, and in other languages other orders of words.
-fn attribution(bare: &str, below: &str) -> Option<Begins> {
+fn attribution(bare: &str, below: &str) -> Option<Attribution> {
     let introduces = words::INTRODUCES.iter().any(|beginning| starts_with(bare, beginning));
     let addressed = memchr::memchr(b'<', bare.as_bytes()).is_some() && bare.contains('@');
     if !introduces && !addressed && !bare.ends_with(':') {
@@ -157,12 +173,16 @@ fn attribution(bare: &str, below: &str) -> Option<Begins> {
         }
         lines += 1;
         joined.push_str(line);
-        if line.ends_with(':') && says_wrote(&joined) {
-            break;
+        if line.ends_with(':') {
+            if says_wrote(&joined) {
+                break;
+            }
+            return None;
         }
         // `2012/3/1 Ada Fenwick <ada@a.example>`, as Gmail wrote it once.
         if lines == 1 && line.ends_with('>') && line.starts_with(|c: char| c.is_ascii_digit()) && addressed {
-            return is_followed(behind).then_some(Begins::Attribution { lines, dated: true, followed: true });
+            let followed = is_followed(behind);
+            return followed.then_some(Attribution { lines, dated: true, followed, alone: false });
         }
         joined.push(' ');
     }
@@ -171,10 +191,8 @@ fn attribution(bare: &str, below: &str) -> Option<Begins> {
     }
     let dated = is_dated(&joined);
     let followed = is_followed(behind);
-    let told = is_told(&joined);
-    // Without lines that have their own sign, much would be taken for a quotation.
-    let enough = followed || (is_timed(&joined) && !told && (introduces || addressed));
-    enough.then_some(Begins::Attribution { lines, dated, followed })
+    let alone = is_timed(&joined) && !is_told(&joined) && (introduces || addressed);
+    Some(Attribution { lines, dated, followed, alone })
 }
 
 /// Whether the next words have the sign of a quotation.
@@ -197,13 +215,15 @@ fn is_dated(joined: &str) -> bool {
     let bytes = joined.as_bytes();
     let digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
     let parts = |at: usize| matches!(bytes[at], b':' | b'/' | b'.' | b'-') && at > 0 && digit(at - 1) && digit(at + 1);
-    let year = |four: &[u8]| matches!(four, [b'1' | b'2', b'9' | b'0', b, c] if b.is_ascii_digit() && c.is_ascii_digit());
+    let year =
+        |four: &[u8]| matches!(four, [b'1' | b'2', b'9' | b'0', b, c] if b.is_ascii_digit() && c.is_ascii_digit());
     joined.contains('@') || (0..bytes.len()).any(parts) || bytes.windows(4).any(year)
 }
 
 /// Mail programs write an address or the time of day; people who tell of a letter do not.
 fn is_timed(joined: &str) -> bool {
-    let time = |four: &[u8]| matches!(four, [a, b':', b, c] if a.is_ascii_digit() && b.is_ascii_digit() && c.is_ascii_digit());
+    let time =
+        |four: &[u8]| matches!(four, [a, b':', b, c] if a.is_ascii_digit() && b.is_ascii_digit() && c.is_ascii_digit());
     joined.contains('@') || joined.as_bytes().windows(4).any(time)
 }
 
@@ -213,6 +233,7 @@ fn is_told(joined: &str) -> bool {
     let words: Vec<&str> = lower.split([' ', ',', '\u{a0}']).filter(|word| !word.is_empty()).collect();
     words.windows(2).any(|two| {
         let verb = |word: &str| words::WROTE.iter().any(|verb| word.trim_end_matches(':') == *verb);
-        (verb(two[1]) && words::PRONOUNS.contains(&two[0])) || (verb(two[0]) && words::PRONOUNS.contains(&two[1].trim_end_matches(':')))
+        (verb(two[1]) && words::PRONOUNS.contains(&two[0]))
+            || (verb(two[0]) && words::PRONOUNS.contains(&two[1].trim_end_matches(':')))
     })
 }

@@ -10,6 +10,7 @@ const LONGEST_SIGNATURE: usize = 12;
 const MOST_LINES: usize = 80;
 const LONGEST_TAIL: usize = 16_000;
 const LONGEST_LINE: usize = 3_000;
+const WHOLE_PARAGRAPH: usize = 120;
 
 /// Divides the author's own passages.
 pub(super) fn divide(text: &str, passages: Vec<Passage>) -> Vec<Passage> {
@@ -94,10 +95,16 @@ impl<'a> Tail<'a> {
         cuts
     }
 
-    /// The first line of the paragraph that ends with line `last`.
+    /// The first line of the paragraph that ends with line `last`. A line that no program would leave so long is one.
     fn paragraph(&self, last: usize) -> usize {
+        let is_whole = |index: usize| self.line(index).len() > WHOLE_PARAGRAPH;
         let mut first = last;
-        while first > 0 && !self.line(first - 1).is_empty() && !is_rule(self.line(first)) {
+        while first > 0
+            && !self.line(first - 1).is_empty()
+            && !is_rule(self.line(first))
+            && !is_whole(first)
+            && !is_whole(first - 1)
+        {
             first -= 1;
         }
         first
@@ -105,10 +112,12 @@ impl<'a> Tail<'a> {
 
     fn of_paragraph(&self, first: usize, last: usize) -> Option<(usize, Zone, Confidence)> {
         let points = |first: usize, last: usize| points(&self.text[self.lines[first].start..self.lines[last].end]);
-        match points(first, last) {
-            0..=2 => {}
-            3 => return Some((first, Zone::Notice, Confidence::Low)),
-            _ => return Some((first, Zone::Notice, Confidence::High)),
+        let all = points(first, last);
+        if all >= 3 {
+            // What says nothing of the kind in front of it is the author's.
+            let first = (first..=last).find(|line| points(*line, *line) > 0).unwrap_or(first);
+            let confidence = if all > 3 { Confidence::High } else { Confidence::Low };
+            return Some((first, Zone::Notice, confidence));
         }
         if is_rule(self.line(first)) && last - first <= LONGEST_SIGNATURE && last > first {
             let list = self.text[self.lines[first].start..self.lines[last].end].contains("mailing list");
@@ -169,7 +178,9 @@ impl<'a> Tail<'a> {
 }
 
 fn is_rule(line: &str) -> bool {
-    line.len() >= 2 && (line.bytes().all(|byte| byte == b'_') || (line.len() >= 10 && line.bytes().all(|byte| matches!(byte, b'-' | b'=' | b'*' | b'~'))))
+    line.len() >= 2
+        && (line.bytes().all(|byte| byte == b'_')
+            || (line.len() >= 10 && line.bytes().all(|byte| matches!(byte, b'-' | b'=' | b'*' | b'~'))))
 }
 
 fn is_closing(line: &str) -> bool {
@@ -180,7 +191,11 @@ fn is_closing(line: &str) -> bool {
 /// Somebody writes to somebody: no line of a signature.
 fn is_sentence(line: &str) -> bool {
     let words = line.split_whitespace().count();
-    line.len() > 100 || line.ends_with(['?', '!']) || (words >= 6 && line.ends_with('.')) || line.starts_with("PS") || line.starts_with("P.S")
+    line.len() > 100
+        || line.ends_with(['?', '!'])
+        || (words >= 6 && line.ends_with('.'))
+        || line.starts_with("PS")
+        || line.starts_with("P.S")
 }
 
 /// `Sent from my iPhone`. One that names no device may be a sentence.

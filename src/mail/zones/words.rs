@@ -5,10 +5,10 @@
 pub(super) const FROM: [&str; 6] = ["from", "von", "de", "van", "oddi wrth", "da"];
 pub(super) const SUBJECT: [&str; 7] = ["subject", "betreff", "objet", "pwnc", "asunto", "onderwerp", "oggetto"];
 /// Further lines of a head.
-pub(super) const FURTHER: [&str; 22] = [
-    "sent", "date", "to", "gesendet", "datum", "an", "envoyé", "date", "à", "anfonwyd", "dyddiad", "at", "enviado",
-    "enviado el", "fecha", "para", "verzonden", "aan", "inviato", "a", "data", "reply-to",
-];
+pub(super) const SENT: [&str; 8] =
+    ["sent", "gesendet", "envoyé", "anfonwyd", "enviado", "enviado el", "verzonden", "inviato"];
+pub(super) const FURTHER: [&str; 13] =
+    ["date", "to", "datum", "an", "à", "dyddiad", "at", "fecha", "para", "aan", "a", "data", "reply-to"];
 
 /// Between rules of dashes.
 pub(super) const FORWARDED: [&str; 17] = [
@@ -231,14 +231,35 @@ pub(super) const CLOSINGS: [&str; 54] = [
 
 /// What a confidentiality notice says: one point for each row of which something stands in a paragraph.
 pub(super) const NOTICE: [&[&str]; 16] = [
-    &["intended recipient", "intended only for", "intended solely", "solely for the", "for the use of the", "addressee"],
+    &[
+        "intended recipient",
+        "intended only for",
+        "intended solely",
+        "solely for the",
+        "for the use of the",
+        "addressee",
+    ],
     &["confidential", "legally privileged", "privileged information"],
     &["in error", "by mistake", "received it wrongly"],
     &["disclos", "copying", "distribut", "dissemination", "unauthorised", "unauthorized", "strictly prohibited"],
     &["delete", "notify the sender", "inform the sender", "contact the sender", "destroy"],
-    &["virus", "malware", "liability", "accept no responsibility", "not necessarily those of", "not necessarily represent"],
+    &[
+        "virus",
+        "malware",
+        "liability",
+        "accept no responsibility",
+        "not necessarily those of",
+        "not necessarily represent",
+    ],
     &["this e-mail", "this email", "this message", "this communication", "this transmission", "and any attachment"],
-    &["registered office", "registered charity", "charity number", "company number", "registered in england", "registered in scotland"],
+    &[
+        "registered office",
+        "registered charity",
+        "charity number",
+        "company number",
+        "registered in england",
+        "registered in scotland",
+    ],
     &["before printing", "print this", "consider the environment"],
     &["cyfrinachol", "gyfrinachol", "derbynnydd", "neges hon", "e-bost hwn", "mewn camgymeriad"],
     &["vertraulich", "diese e-mail", "diese nachricht", "adressat", "empfänger"],
