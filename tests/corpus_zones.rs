@@ -35,6 +35,8 @@ struct Score {
     others: usize,
     /// Of somebody else, and not surely so: they count as own too.
     others_doubted: usize,
+    /// What is wrong, and where.
+    notes: Vec<String>,
 }
 
 fn measure(folder: &Path, labels: &Labels, header: &str) -> Score {
@@ -62,9 +64,7 @@ fn measure(folder: &Path, labels: &Labels, header: &str) -> Score {
             score.lines += 1;
             score.right += usize::from(zone == wanted);
             if zone != wanted {
-                println!("  {folder_name}/{name}:{}: {zone:?} for {wanted:?}", index + 1);
-            } else if confidence == Confidence::Low && !header.is_empty() {
-                println!("  {folder_name}/{name}:{}: {zone:?}, not sure", index + 1);
+                score.notes.push(format!("{folder_name}/{name}:{}: {zone:?} for {wanted:?}", index + 1));
             }
             let taken = matches!(zone, Zone::Quoted | Zone::Forwarded) && confidence == Confidence::High;
             if wanted == Zone::Quoted {
@@ -100,6 +100,7 @@ fn lines_of_real_replies() {
                  {} of {}; quoted words not surely so: {} of {}",
                 score.right, score.lines, score.own_taken, score.own, score.others_doubted, score.others
             );
+            score.notes.iter().for_each(|note| println!("  {note}"));
             assert!(score.right * 100 >= score.lines * LEAST, "{folder} as {kind}: {percent:.1} %");
             assert_eq!(score.own_taken, 0, "{folder} as {kind}");
         }
