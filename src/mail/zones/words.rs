@@ -3,12 +3,13 @@
 
 /// Marks the first line of a copied message's head.
 pub(super) const FROM: [&str; 6] = ["from", "von", "de", "van", "oddi wrth", "da"];
-pub(super) const SUBJECT: [&str; 7] = ["subject", "betreff", "objet", "pwnc", "asunto", "onderwerp", "oggetto"];
+pub(super) const SUBJECT: [&str; 8] =
+    ["subject", "betreff", "objet", "sujet", "pwnc", "asunto", "onderwerp", "oggetto"];
 /// Further lines of a head.
 pub(super) const SENT: [&str; 8] =
     ["sent", "gesendet", "envoyé", "anfonwyd", "enviado", "enviado el", "verzonden", "inviato"];
-pub(super) const FURTHER: [&str; 13] =
-    ["date", "to", "datum", "an", "à", "dyddiad", "at", "fecha", "para", "aan", "a", "data", "reply-to"];
+pub(super) const FURTHER: [&str; 14] =
+    ["date", "to", "datum", "an", "à", "dyddiad", "at", "fecha", "para", "pour", "aan", "a", "data", "reply-to"];
 
 /// Between rules of dashes.
 pub(super) const FORWARDED: [&str; 17] = [
