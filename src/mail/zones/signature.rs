@@ -124,7 +124,7 @@ impl<'a> Tail<'a> {
             return Some((first, Zone::Signature, if list { Confidence::High } else { Confidence::Low }));
         }
         let line = self.line(last);
-        if let Some(confidence) = sent_from(line).filter(|_| first == last || last == first + 1) {
+        if let Some(confidence) = sent_from(line).filter(|sure| *sure == Confidence::High || first == last) {
             return Some((last, Zone::Signature, confidence));
         }
         if first == last && is_dashed_name(line) {
@@ -184,8 +184,13 @@ fn is_rule(line: &str) -> bool {
 }
 
 fn is_closing(line: &str) -> bool {
-    let bare = line.trim_matches([',', '.', '!', ' ', '*', '_', '-', '–']).to_lowercase();
-    words::CLOSINGS.contains(&bare.as_str())
+    if line.len() > 80 {
+        return false;
+    }
+    let lower = line.to_lowercase();
+    // `Med venlig hilsen / Kind regards`
+    let mut closings = lower.split('/').map(|one| one.trim_matches([',', '.', '!', ' ', '*', '_', '-', '–']));
+    closings.any(|closing| words::CLOSINGS.contains(&closing))
 }
 
 /// Somebody writes to somebody: no line of a signature.
