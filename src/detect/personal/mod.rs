@@ -10,6 +10,7 @@ mod card;
 mod chi;
 mod context;
 mod email;
+mod hcn;
 mod iban;
 mod licence;
 mod nhs;
@@ -75,6 +76,7 @@ impl Personal {
                 kind("personal.payment-card", "PAYMENT_CARD", card::read, card::vocabulary()),
                 kind("personal.uk-nhs", "UK_NHS", nhs::read, nhs::vocabulary()),
                 kind("personal.uk-chi", "UK_CHI", chi::read, chi::vocabulary()),
+                kind("personal.uk-hcn", "UK_HCN", hcn::read, hcn::vocabulary()),
                 kind("personal.uk-utr", "UK_UTR", utr::read, utr::vocabulary()),
                 kind("personal.uk-bank-account", "UK_BANK_ACCOUNT", bank::read, bank::vocabulary()),
                 kind("personal.uk-passport", "UK_PASSPORT", passport::read, passport::vocabulary()),
