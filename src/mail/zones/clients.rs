@@ -507,6 +507,15 @@ fn signatures_and_notices() {
              Q > Can you come?",
         ),
         (
+            "a notice with a heading",
+            NEITHER,
+            "O Agreed.
+             O
+             N *Disclaimer*
+             N
+             N This e-mail is confidential and for the addressee alone. Please delete it if it came to you in error.",
+        ),
+        (
             "a German notice",
             NEITHER,
             "O Anbei der Bericht.

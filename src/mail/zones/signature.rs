@@ -82,6 +82,12 @@ impl<'a> Tail<'a> {
         let mut end = self.lines.len();
         while whole && let Some(last) = (0..end).rfind(|index| !self.line(*index).is_empty()) {
             let first = self.paragraph(last);
+            let notice = cuts.last().is_some_and(|(_, (zone, _))| *zone == Zone::Notice);
+            if notice && is_heading(self.line(last)) {
+                cuts.push((self.lines[last].start, (Zone::Notice, Confidence::High)));
+                end = last;
+                continue;
+            }
             let Some((at, zone, confidence)) = self.of_paragraph(first, last) else { break };
             cuts.push((self.lines[at].start, (zone, confidence)));
             end = at;
@@ -227,6 +233,11 @@ fn is_dashed_name(line: &str) -> bool {
         && name.starts_with(char::is_uppercase)
         && name.split_whitespace().count() <= 4
         && name.chars().all(|c| c.is_alphabetic() || matches!(c, ' ' | '.' | '\'' | '’' | '-'))
+}
+
+fn is_heading(line: &str) -> bool {
+    let bare = line.trim_matches(['*', '_', ':', '.', ' ', '-', '=']);
+    line.len() <= 60 && words::NOTICE_HEADINGS.contains(&bare.to_lowercase().as_str())
 }
 
 /// How much of what confidentiality notices say stands in it.

@@ -3,8 +3,20 @@
 
 /// In front of the colon in the first line of a copied message's head.
 pub(super) const FROM: [&str; 8] = ["from", "von", "de", "van", "oddi wrth", "da", "fra", "från"];
-pub(super) const SUBJECT: [&str; 11] =
-    ["subject", "betreff", "objet", "sujet", "pwnc", "asunto", "assunto", "onderwerp", "oggetto", "emne", "ämne"];
+pub(super) const SUBJECT: [&str; 12] = [
+    "subject",
+    "betreff",
+    "objet",
+    "sujet",
+    "pwnc",
+    "asunto",
+    "assunto",
+    "onderwerp",
+    "oggetto",
+    "ogg",
+    "emne",
+    "ämne",
+];
 /// Of a message alone, where `date` may be of anything.
 pub(super) const SENT: [&str; 12] = [
     "sent",
@@ -243,6 +255,21 @@ pub(super) const CLOSINGS: [&str; 54] = [
     "un saludo",
     "atentamente",
     "met vriendelijke groet",
+];
+
+/// Stands above a confidentiality notice.
+pub(super) const NOTICE_HEADINGS: [&str; 11] = [
+    "disclaimer",
+    "email disclaimer",
+    "confidentiality",
+    "confidentiality notice",
+    "important notice",
+    "privacy notice",
+    "hysbysiad cyfrinachedd",
+    "haftungsausschluss",
+    "vertraulichkeitshinweis",
+    "avis de confidentialité",
+    "aviso legal",
 ];
 
 /// What a confidentiality notice says: one point for each row of which something stands in a paragraph.
