@@ -8,6 +8,8 @@
 
 #[path = "golden/letters.rs"]
 mod letters;
+#[path = "golden/side_by_side.rs"]
+mod side_by_side;
 
 use letters::{Becomes, Letter, NOTICE, folder, notice, of_charsets, of_clients};
 use outgate::mail::{
@@ -74,12 +76,19 @@ fn every_file_is_in_the_index() {
 /// What an independent reader finds wrong in letters after an edit.
 fn independently(folder: &Path, letters: &[Letter], text: &str) -> Vec<String> {
     let edits = [notice(text)];
+    let after = |letter: &Letter| {
+        edited(&letter.bytes, &edits).map_or_else(|_| letter.bytes.clone(), |applied| applied.bytes())
+    };
+    judged(folder, letters, &letters.iter().map(after).collect::<Vec<_>>(), text)
+}
+
+/// What it finds wrong in what became of them.
+fn judged(folder: &Path, letters: &[Letter], became: &[Vec<u8>], text: &str) -> Vec<String> {
     let mut task = Vec::new();
-    for (number, letter) in letters.iter().enumerate() {
+    for (number, (letter, became)) in letters.iter().zip(became).enumerate() {
         let [before, after] = ["before", "after"].map(|when| folder.join(format!("{number}.{when}")));
         fs::write(&before, &letter.bytes).unwrap();
-        let bytes = edited(&letter.bytes, &edits).map_or_else(|_| letter.bytes.clone(), |applied| applied.bytes());
-        fs::write(&after, bytes).unwrap();
+        fs::write(&after, became).unwrap();
         task.push(serde_json::json!({"name": letter.name, "before": before, "after": after, "what": letter.what,
             "behind": letter.behind, "front": letter.front}));
     }
