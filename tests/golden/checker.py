@@ -71,8 +71,9 @@ def decoded(part):
     """The text of a part, or None when it is not what its charset says."""
     content = part.get_payload(decode=True) or b""
     label = (part.get_content_charset() or "us-ascii").lower()
-    if part.get_content_charset() is None and content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        label = "utf-16"
+    if part.get_content_charset() is None and not content.isascii():
+        # What readers make of it.
+        label = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8"
     try:
         text = content.decode(PYTHON.get(label, label))
         return text.replace("\r\n", "\n")
