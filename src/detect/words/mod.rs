@@ -127,6 +127,9 @@ impl Words {
                 let of_group = entry.category.as_ref().is_some_and(|category| self.speech.is_of_group(category));
                 let listed = Listed { range: found.range.clone(), category: entry.category.clone(), of_group };
                 let spared = spares(&listed);
+                if entry.category.as_ref().is_some_and(|category| self.speech.is_anchor(category)) {
+                    anchors.push(found.range.clone());
+                }
                 offences.push(listed);
                 if spared {
                     continue;

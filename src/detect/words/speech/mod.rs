@@ -79,6 +79,11 @@ impl Speech {
         &self.anchors
     }
 
+    /// Entries of word lists in this category are anchors too.
+    pub fn is_anchor(&self, category: &str) -> bool {
+        self.from.contains_key(category)
+    }
+
     pub fn is_of_group(&self, category: &str) -> bool {
         self.categories[..self.groups].iter().any(|known| **known == *category)
     }
@@ -368,7 +373,7 @@ impl Compiling {
 
     fn may_anchor(&self, name: &str, classes: &[Class]) -> bool {
         match classes.iter().find(|class| class.name == name) {
-            Some(class) => class.from.is_empty() && class.entries.iter().all(|entry| !self.common.contains(&entry.form)),
+            Some(class) => class.entries.iter().all(|entry| !self.common.contains(&entry.form)),
             None => !self.common.contains(name),
         }
     }
