@@ -18,7 +18,7 @@ mod sources;
 mod words;
 
 pub use json::{scan_message_json, scan_text_json};
-pub use sources::{DetectorSources, Mistake, SourceFile};
+pub use sources::{Country, DetectorSources, Mistake, SourceFile};
 
 use crate::mail::{Ambiguity, Confidence, PartId, Protection, Unread, Zone};
 use std::{
@@ -97,7 +97,7 @@ impl Detectors {
             (Ok(words), Ok(patterns)) => Ok(Self {
                 words,
                 patterns,
-                personal: personal::Personal::new(),
+                personal: personal::Personal::with(&sources.countries),
                 credentials: credentials::Credentials::new(),
                 contacts: contacts::Contacts::new(),
             }),
