@@ -9,6 +9,7 @@ mod clock;
 mod files;
 mod house;
 mod housekeeping;
+mod memory;
 mod pulse;
 mod recipients;
 mod scan;

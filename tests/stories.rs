@@ -14,6 +14,10 @@
 //! * `OUTGATE_RESTARTS=50`: so many restarts under constant clients (without it: 5);
 //! * `OUTGATE_CLOCK_MINUTE=1`: housekeeping is waited for while the clock is wrong;
 //! * `OUTGATE_COPIES_KILLED=50`: so many mailings with two kills amid each (without it: 3);
+//! * `OUTGATE_SLOW=2000`: so many clients that send a byte a second (without it: 100);
+//! * `OUTGATE_LARGE=50`: eight messages of so many MiB at once (without it: 8);
+//! * `OUTGATE_CAPPED=60`: so many seconds of full load with 256 MiB of memory (without it: 6; as root, with control groups);
+//! * `OUTGATE_SOAK=120`: so many minutes of mixed load (without it: six seconds);
 //! * `OUTGATE_BIN=FILE`: another build of the binary, such as the release build;
 //! * `OUTGATE_SHOW_LOG=1`: the gateway's log of a story that failed.
 
@@ -47,12 +51,16 @@ mod greylisted;
 mod held_and_told;
 #[path = "stories/idle_connections.rs"]
 mod idle_connections;
+#[path = "stories/in_a_circle.rs"]
+mod in_a_circle;
 #[path = "stories/incoming_passes_untouched.rs"]
 mod incoming_passes_untouched;
 #[path = "stories/killed_at_every_step.rs"]
 mod killed_at_every_step;
 #[path = "stories/killed_under_load.rs"]
 mod killed_under_load;
+#[path = "stories/little_memory.rs"]
+mod little_memory;
 #[path = "stories/logins.rs"]
 mod logins;
 #[path = "stories/next_hop_down.rs"]
@@ -75,6 +83,12 @@ mod seed_rules_at_the_door;
 mod sent_twice_on_purpose;
 #[path = "stories/several_policies_at_once.rs"]
 mod several_policies_at_once;
+#[path = "stories/signed_and_encrypted.rs"]
+mod signed_and_encrypted;
+#[path = "stories/slow_clients.rs"]
+mod slow_clients;
+#[path = "stories/soak.rs"]
+mod soak;
 #[path = "stories/split_transactions.rs"]
 mod split_transactions;
 #[path = "stories/stopped_under_load.rs"]

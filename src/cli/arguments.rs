@@ -27,6 +27,8 @@ pub enum Command {
     Serve,
     /// Judge messages without sending them. Exit 0 relay, 11 return, 10 hold, 12 try later.
     Check(Check),
+    /// Show what would be changed in a message, and why the rest is left alone. Exit codes as for check.
+    Diff(Diff),
     /// Run the detectors alone on a message or on plain text.
     Scan(Scan),
     /// Test, list and explain the rules.
@@ -102,6 +104,28 @@ pub struct Check {
     /// Messages, in files.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Diff {
+    /// The envelope sender; `<>` for the null sender. Without it: the address in From.
+    #[arg(long, value_name = "ADDRESS")]
+    pub from: Option<String>,
+    /// An envelope recipient; several may be given. Without any: the addresses in To, Cc and Bcc.
+    #[arg(long, value_name = "ADDRESS")]
+    pub to: Vec<String>,
+    /// The account that hands it in.
+    #[arg(long)]
+    pub user: Option<String>,
+    /// The client's address.
+    #[arg(long, value_name = "IP")]
+    pub client: Option<IpAddr>,
+    /// Judge as if it were this time (RFC 3339).
+    #[arg(long, value_name = "TIME")]
+    pub now: Option<String>,
+    /// A message, in a file.
+    #[arg(value_name = "MESSAGE")]
+    pub file: PathBuf,
 }
 
 #[derive(Debug, Args)]

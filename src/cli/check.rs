@@ -13,20 +13,20 @@ use std::{borrow::Cow, collections::BTreeMap, fs, io::Write, path::Path};
 
 /// The fate of a file: what `disposition` says.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Fate {
+pub(super) enum Fate {
     Judged(Disposition),
     TryLater,
 }
 
 impl Fate {
-    fn of(judged: &Judged) -> Self {
+    pub(super) fn of(judged: &Judged) -> Self {
         match judged.verdict.cannot_tell {
             Some(_) => Fate::TryLater,
             None => Fate::Judged(judged.verdict.disposition()),
         }
     }
 
-    fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Fate::Judged(disposition) => disposition.as_str(),
             Fate::TryLater => "try-later",
@@ -34,7 +34,7 @@ impl Fate {
     }
 
     /// The exit code, and how severe it is among several files.
-    fn code(self) -> (u8, u8) {
+    pub(super) fn code(self) -> (u8, u8) {
         match self {
             Fate::Judged(Disposition::Relay) => (0, 0),
             Fate::Judged(Disposition::Return) => (1, exit::RETURN),

@@ -4,6 +4,7 @@ mod arguments;
 mod case;
 mod check;
 mod demo;
+mod diff;
 mod dkim;
 mod doctor;
 mod health;
@@ -54,6 +55,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Init(ref options) => setup::init(options),
         Command::Serve => serve::run(&arguments),
         Command::Check(ref options) => check::run(&arguments, options),
+        Command::Diff(ref options) => diff::run(&arguments, options),
         Command::Scan(ref options) => scan::run(&arguments, options),
         Command::Rules(ref options) => rules::run(&arguments, options),
         Command::Policy(ref options) => policy::run(&arguments, options),

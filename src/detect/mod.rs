@@ -18,9 +18,9 @@ mod sources;
 mod words;
 
 pub use json::{scan_message_json, scan_text_json};
-pub use sources::{DetectorSources, Mistake, SourceFile};
+pub use sources::{Country, DetectorSources, Mistake, SourceFile};
 
-use crate::mail::{Ambiguity, PartId, Protection, Unread, Zone};
+use crate::mail::{Ambiguity, Confidence, PartId, Protection, Unread, Zone};
 use std::{
     hash::{BuildHasher, RandomState},
     ops::Range,
@@ -67,6 +67,8 @@ pub struct Finding {
     pub severity: u8,
     pub part: PartId,
     pub zone: Zone,
+    /// How sure the zone is. `Low`: it may as well be the author's own.
+    pub confidence: Confidence,
     /// The bytes of the message that it stands in.
     pub range: Range<usize>,
     /// Masked: `QQ ** ** ** C`. Safe to show to the sender and in JSON; still never logged.
@@ -95,7 +97,7 @@ impl Detectors {
             (Ok(words), Ok(patterns)) => Ok(Self {
                 words,
                 patterns,
-                personal: personal::Personal::new(),
+                personal: personal::Personal::with(&sources.countries),
                 credentials: credentials::Credentials::new(),
                 contacts: contacts::Contacts::new(),
             }),

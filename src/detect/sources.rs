@@ -27,6 +27,27 @@ pub struct DetectorSources {
     pub speech: Vec<SourceFile>,
     /// `detectors/*.toml`: the organisation's own patterns.
     pub patterns: Vec<SourceFile>,
+    /// Whose personal numbers are looked for besides those of the UK.
+    pub countries: Vec<Country>,
+}
+
+/// A set of personal numbers that is looked for when it is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Country {
+    Us,
+    /// The European Union.
+    Eu,
+}
+
+impl Country {
+    pub const ALL: [Self; 2] = [Self::Us, Self::Eu];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Country::Us => "us",
+            Country::Eu => "eu",
+        }
+    }
 }
 
 impl DetectorSources {
@@ -42,6 +63,7 @@ impl DetectorSources {
             innocent: vec![file("wordlists/innocent/en.txt", include_str!("../../wordlists/innocent/en.txt"))],
             speech: vec![file("wordlists/speech/en.txt", include_str!("../../wordlists/speech/en.txt"))],
             patterns: Vec::new(),
+            countries: Vec::new(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The rooms as one running service: doors open, outbox worked off, rules reloaded, stopped in order.
 
-use super::{Gateway, Pulse, alert::Alerts, files::Shares, scan::Pool, split::Turns};
+use super::{Gateway, Pulse, alert::Alerts, files::Shares, memory::Memory, scan::Pool, split::Turns};
 use crate::{
     audit::{Book, Event, What},
     config::{Loaded, Settings},
@@ -87,6 +87,13 @@ impl House {
         let milter_bound = milters.iter().filter_map(milter::Bound::address).collect();
         let ruleset = loaded.ruleset.digest().clone();
         let memory = Budget::new(door_settings.limits.memory);
+        if door_settings.limits.memory < smtp::Limits::default().memory {
+            let mib = door_settings.limits.memory >> 20;
+            tracing::warn!(
+                mib,
+                "Less memory than usual is used for messages: the machine, or the service's limit, gives little"
+            );
+        }
         let gateway = Arc::new(Gateway {
             loaded: ArcSwap::from_pointee(loaded),
             relay: relay.clone(),
@@ -194,6 +201,9 @@ impl House {
 fn door(settings: &Settings, own_domains: &[String]) -> smtp::Settings {
     let mut door = smtp::Settings::new(Vec::new(), settings.hostname.clone());
     door.own_domains = own_domains.to_vec();
+    let memory = Memory::of_this_machine();
+    door.limits.memory = memory.budget(door.limits.memory);
+    door.limits.message_size = memory.largest(door.limits.message_size);
     if let Some(smtp) = &settings.smtp {
         (door.listen, door.listen_tls) = (smtp.listen.clone(), smtp.listen_tls.clone());
         (door.peers, door.tls, door.auth) = (smtp.peers.clone(), smtp.tls.clone(), smtp.auth);
@@ -214,12 +224,14 @@ fn listeners(supervisor: &Supervisor, addresses: &[SocketAddr]) -> Result<Vec<Tc
 
 fn milter(settings: &Settings) -> milter::Settings {
     let door = settings.milter.as_ref();
+    let mut limits = milter::Limits::default();
+    limits.message_size = Memory::of_this_machine().largest(limits.message_size);
     milter::Settings {
         listen: door.map_or(Vec::new(), |door| door.listen.clone()),
         socket_mode: door.map_or(0o660, |door| door.socket_mode),
         networks: door.map_or(Vec::new(), |door| door.networks.clone()),
         hostname: settings.hostname.clone(),
-        limits: milter::Limits::default(),
+        limits,
     }
 }
 

@@ -130,7 +130,7 @@ impl Pool {
         let needed = if edits.is_empty() { 0 } else { message.len() as u64 };
         let mut room = memory.reserve(needed).ok_or(Busy::NoMemory)?;
         let made = if edits.is_empty() {
-            Made { applied: None, unmade: Vec::new(), notices_stand: false }
+            Made { applied: None, unmade: Vec::new(), skipped: Vec::new(), notices_stand: false }
         } else if message.len() <= INLINE {
             guarded(&edits, || planned::make(&message, &edits, transport))
         } else {

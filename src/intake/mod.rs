@@ -178,6 +178,10 @@ pub trait Transaction: Send + 'static {
 
     /// Whether we answered for the hop without having reached it.
     fn is_blind(&self) -> bool;
+
+    /// The client takes its time: what the transaction keeps at the hop is others' meanwhile. The hop is asked again for
+    /// those whom it accepted when the client goes on.
+    fn rest(&mut self);
 }
 
 /// Retry records: what we answered to a hand-in whose client may not have heard it.

@@ -3,9 +3,9 @@
 use super::{Category, Disposition, Fallback, clause::CATEGORIES, when::field_name};
 use crate::{
     diagnostic::{Diagnostic, Located, Table},
-    mail::edit::Placement,
+    mail::edit::{Instead, Placement, Seal},
 };
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 /// One action with all that its table says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub enum Action {
         notice: String,
         replies: Replies,
         at: Placement,
+        /// Of messages that are signed or encrypted; without it `fallback`.
+        sealed: BTreeMap<Seal, Instead>,
         fallback: Fallback,
     },
     SetHeader {
@@ -101,6 +103,14 @@ const ACTIONS: [&str; 8] = [
 
 const FALLBACKS: [(&str, Fallback); 3] =
     [("relay", Fallback::Relay), ("return", Fallback::Return), ("hold", Fallback::Hold)];
+
+const INSTEAD: [(&str, Instead); 5] = [
+    ("wrap", Instead::Wrap),
+    ("covering-note", Instead::CoveringNote),
+    ("leave", Instead::Leave),
+    ("hold", Instead::Hold),
+    ("return", Instead::Return),
+];
 
 /// Fields that decide where a message goes, who wrote it or how it is read: a rule may not set them.
 const OWNED: [&str; 15] = [
@@ -258,7 +268,8 @@ fn read(action: &str, name: Located<String>, table: &Table<'_>) -> Option<Action
             let notice = table.required_text("notice");
             let replies = table.choice("replies", &REPLIES).map_or(Replies::Always, |replies| replies.value);
             let at = table.choice("at", &PLACEMENTS).map_or(Placement::default(), |at| at.value);
-            Some(Action::AppendNotice { replies, at, fallback: fallback(Fallback::Relay), notice: notice?.value })
+            let (sealed, fallback) = (sealed(table), fallback(Fallback::Relay));
+            Some(Action::AppendNotice { replies, at, sealed, fallback, notice: notice?.value })
         }
         "set-header" => {
             let name = table.required("name").and_then(|name| name.parsed("a field name such as X-Policy", free_field));
@@ -284,6 +295,15 @@ fn read(action: &str, name: Located<String>, table: &Table<'_>) -> Option<Action
             None
         }
     }
+}
+
+/// `[then.append-notice.sealed]`: by kind what is done instead.
+fn sealed(table: &Table<'_>) -> BTreeMap<Seal, Instead> {
+    let Some(table) = table.table("sealed") else { return BTreeMap::new() };
+    let chosen = |seal: Seal| Some((seal, table.choice(seal.name(), &INSTEAD)?.value));
+    let sealed = Seal::ALL.into_iter().filter_map(chosen).collect();
+    table.finish();
+    sealed
 }
 
 /// `by`, with what belongs to it alone.

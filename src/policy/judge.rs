@@ -180,9 +180,12 @@ fn planned(active: &ActiveRule, seen: &Seen<'_>) -> Result<Vec<PlannedEdit>, &'s
         Action::HideRecipients { by, fallback, .. } => {
             vec![edit(hiding(&active.rule.action, *by, seen), *fallback)]
         }
-        Action::AppendNotice { fallback, replies, .. } => {
-            let notices = due(active, *replies, seen)?.into_iter();
-            notices.map(|notice| edit(Edit::AppendNotice { notice }, *fallback)).collect()
+        Action::AppendNotice { fallback, replies, sealed, .. } => {
+            let mut notices = due(active, *replies, seen)?;
+            if !sealed.is_empty() {
+                notices.iter_mut().for_each(|notice| Arc::make_mut(notice).sealed.clone_from(sealed));
+            }
+            notices.into_iter().map(|notice| edit(Edit::AppendNotice { notice }, *fallback)).collect()
         }
         Action::SetHeader { name, value, fallback } => {
             vec![edit(Edit::SetHeader { name: name.clone(), value: value.clone() }, *fallback)]

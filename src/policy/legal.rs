@@ -9,7 +9,7 @@ use crate::{
     diagnostic::Table,
     mail::edit::{Notice, Placement},
 };
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// The notice that `[legal]` makes.
 pub const LEGAL_IDENTITY: &str = "legal-identity";
@@ -184,7 +184,7 @@ impl Legal {
         line(!self.contact.is_empty(), self.contact.clone(), &[&self.contact]);
         let notice = |(index, (plain, known_by)): (usize, (String, Vec<String>))| {
             let (name, continues) = (LEGAL_IDENTITY.into(), index > 0);
-            Arc::new(Notice { name, plain, html: String::new(), at, known_by, continues })
+            Arc::new(Notice { name, plain, html: String::new(), at, known_by, continues, sealed: BTreeMap::new() })
         };
         lines.into_iter().enumerate().map(notice).collect()
     }

@@ -4,7 +4,7 @@ use super::{Category, Disposition, Fallback, Ground, Verdict};
 use crate::mail::{
     Edit, Message,
     dkim::Dkim,
-    edit::{self, Applied, EditFailure, Transport},
+    edit::{self, Applied, EditFailure, Instead, Skipped, Transport},
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -15,6 +15,41 @@ pub struct PlannedEdit {
     pub edit: Edit,
     pub rule: Arc<str>,
     pub fallback: Fallback,
+}
+
+impl PlannedEdit {
+    /// What the rule wants instead of adding its notice to a message that is sealed.
+    fn instead(&self, failure: &EditFailure) -> Option<Instead> {
+        match (&self.edit, failure) {
+            (Edit::AppendNotice { notice }, EditFailure::Protected { seal, .. }) => notice.sealed.get(seal).copied(),
+            _ => None,
+        }
+    }
+
+    fn join(&mut self, other: PlannedEdit) {
+        self.fallback = self.fallback.max(other.fallback);
+        let (Edit::AppendNotice { notice }, Edit::AppendNotice { notice: other }) = (&mut self.edit, other.edit) else {
+            return;
+        };
+        for (seal, instead) in &other.sealed {
+            let joined = notice.sealed.get(seal).copied().map_or(*instead, |own| own.max(*instead));
+            Arc::make_mut(notice).sealed.insert(*seal, joined);
+        }
+    }
+
+    /// It can be made, by itself: another notice wanted something else.
+    fn goes_around(&self, failure: &EditFailure) -> bool {
+        self.instead(failure).is_some_and(Instead::adds)
+    }
+
+    fn fallback_of(&self, failure: &EditFailure) -> Fallback {
+        match self.instead(failure) {
+            Some(Instead::Leave) => Fallback::Relay,
+            Some(Instead::Hold) => Fallback::Hold,
+            Some(Instead::Return) => Fallback::Return,
+            _ => self.fallback,
+        }
+    }
 }
 
 /// An edit that could not be made, and why.
@@ -31,6 +66,8 @@ pub struct Made {
     /// None when nothing changes: the message leaves as it came.
     pub applied: Option<Applied>,
     pub unmade: Vec<Unmade>,
+    /// Edits that had nothing to do, and why.
+    pub skipped: Vec<Skipped>,
     /// Every planned notice stands in the author's text of the copy, added or from before.
     pub notices_stand: bool,
 }
@@ -42,7 +79,7 @@ impl Made {
             let failure = EditFailure::CheckFailed { kind: planned.edit.kind(), what };
             Unmade { rule: planned.rule.clone(), fallback: planned.fallback, failure }
         });
-        Self { applied: None, unmade: unmade.collect(), notices_stand: false }
+        Self { applied: None, unmade: unmade.collect(), skipped: Vec::new(), notices_stand: false }
     }
 
     /// The bytes that leave through our outbox: our trace, and below it the message with its edits, without signatures that
@@ -72,14 +109,22 @@ pub fn together(mut edits: Vec<PlannedEdit>) -> Vec<PlannedEdit> {
     edits.sort_by(|one, other| (place(&one.edit), &one.rule).cmp(&(place(&other.edit), &other.rule)));
     let mut once: Vec<PlannedEdit> = Vec::with_capacity(edits.len());
     for planned in edits {
-        match once.iter_mut().find(|other| other.edit == planned.edit) {
+        match once.iter_mut().find(|other| is_same(&other.edit, &planned.edit)) {
             // Two rules want the same: the severer fallback counts.
-            Some(other) => other.fallback = other.fallback.max(planned.fallback),
+            Some(other) => other.join(planned),
             None => once.push(planned),
         }
     }
     hidden_once(&mut once);
     once
+}
+
+/// Whether both do the same to a message that is not sealed.
+fn is_same(one: &Edit, other: &Edit) -> bool {
+    match (one, other) {
+        (Edit::AppendNotice { notice: one }, Edit::AppendNotice { notice: other }) => one.is_same(other),
+        _ => one == other,
+    }
 }
 
 /// Recipients are hidden in one way: by copies before all others, by naming nobody before naming the sender. What the
@@ -132,16 +177,17 @@ pub fn make(message: &Message, planned: &[PlannedEdit], transport: Transport) ->
         match edit::apply(message, &edits, transport) {
             Ok(applied) => {
                 let notices_stand = applied.notices_stand;
+                let skipped = applied.skipped.clone();
                 let applied = Some(applied).filter(|applied| !applied.changes.is_empty());
-                return Made { applied, unmade, notices_stand };
+                return Made { applied, unmade, skipped, notices_stand };
             }
             Err(failure) => {
                 let before = left.len();
                 left.retain(|planned| {
-                    let failed = planned.edit.kind() == failure.kind();
+                    let failed = planned.edit.kind() == failure.kind() && !planned.goes_around(&failure);
                     if failed {
-                        let rule = planned.rule.clone();
-                        unmade.push(Unmade { rule, fallback: planned.fallback, failure: failure.clone() });
+                        let (rule, fallback) = (planned.rule.clone(), planned.fallback_of(&failure));
+                        unmade.push(Unmade { rule, fallback, failure: failure.clone() });
                     }
                     !failed
                 });
@@ -156,7 +202,7 @@ pub fn make(message: &Message, planned: &[PlannedEdit], transport: Transport) ->
             }
         }
     }
-    Made { applied: None, unmade, notices_stand: false }
+    Made { applied: None, unmade, skipped: Vec::new(), notices_stand: false }
 }
 
 impl Verdict {

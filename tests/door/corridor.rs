@@ -31,6 +31,8 @@ pub struct Hop {
     /// What the hop turns out to offer when it is first reached.
     pub learned: Mutex<Option<Extensions>>,
     pub batches: std::sync::Arc<Mutex<Vec<usize>>>,
+    /// How often a transaction gave back what it kept.
+    pub rested: AtomicUsize,
 }
 
 pub struct Open {
@@ -46,8 +48,12 @@ pub fn everything() -> Extensions {
 
 impl Fake {
     pub fn new() -> std::sync::Arc<Self> {
-        let hop =
-            Hop { extensions: Mutex::new(everything()), learned: Mutex::new(None), batches: std::sync::Arc::default() };
+        let hop = Hop {
+            extensions: Mutex::new(everything()),
+            learned: Mutex::new(None),
+            batches: std::sync::Arc::default(),
+            rested: AtomicUsize::new(0),
+        };
         std::sync::Arc::new(Self {
             hop,
             handed: Mutex::default(),
@@ -98,6 +104,10 @@ impl Transaction for Open {
 
     fn is_blind(&self) -> bool {
         false
+    }
+
+    fn rest(&mut self) {
+        self.hop.hop.rested.fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -72,6 +72,7 @@ async fn check(house: &House, expected: &str, place: &str) {
         "confirmed" => fake.confirmed.load(Ordering::SeqCst).to_string(),
         "unconfirmed" => fake.unconfirmed.load(Ordering::SeqCst).to_string(),
         "memory" => house.door.budget().used().to_string(),
+        "rested" => fake.hop.rested.load(Ordering::SeqCst).to_string(),
         "groups" => fake.hop.batches.lock().unwrap().iter().map(usize::to_string).collect::<Vec<_>>().join(" "),
         "message" => house.bodies().last().map(|body| body.escape_ascii().to_string()).unwrap_or_default(),
         _ => panic!("{place}: not understood"),
@@ -103,6 +104,7 @@ fn set(settings: &mut Settings, line: &str) {
         "idle-commands" => limits.idle_commands = number() as u32,
         "received" => limits.received_fields = number() as usize,
         "command-wait-ms" => limits.command_wait = Duration::from_millis(number()),
+        "hop-wait-ms" => limits.hop_wait = Duration::from_millis(number()),
         "data-wait-ms" => limits.data_wait = Duration::from_millis(number()),
         "hop" | "hop-learned" => {}
         _ => panic!("not understood: {line}"),

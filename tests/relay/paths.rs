@@ -241,3 +241,61 @@ async fn the_outbox_learns_each_recipients_outcome() {
     assert_eq!(outcomes[1].recipient, to.recipients[1]);
     hop.bodies().await;
 }
+
+/// The same envelope on a connection that was left in the midst of one.
+const AGAIN: &str = "C RSET
+    c MAIL FROM:<ann@ours.example>
+    c RCPT TO:<bob@else.example>
+    S 250 2.0.0 reset
+    S 250 2.1.0 Ok
+    S 250 2.1.5 Ok";
+
+/// Its client took its time: the connection was others' meanwhile, and the hop is asked again.
+#[tokio::test]
+async fn a_transaction_that_rested_is_said_again() {
+    let hop = Hop::start(&[&script(&[GREETING, ENVELOPE, AGAIN, DATA])]).await;
+    let relay = relay(&hop);
+    let (mut transaction, reply) = begun(&relay).await;
+    assert_eq!(reply.code(), 250);
+    transaction.rest();
+    transaction.rest();
+    assert_eq!(code(&sent(transaction).await), 250);
+    assert_eq!(hop.bodies().await, [ON_WIRE]);
+}
+
+#[tokio::test]
+async fn others_use_the_connection_of_one_that_rests() {
+    let hop = Hop::start(&[&script(&[GREETING, ENVELOPE, AGAIN, DATA, ENVELOPE, DATA])]).await;
+    let relay = relay(&hop);
+    let (mut rests, _) = begun(&relay).await;
+    rests.rest();
+    let (goes, _) = begun(&relay).await;
+    assert_eq!(code(&sent(goes).await), 250);
+    assert_eq!(code(&sent(rests).await), 250);
+    assert_eq!(hop.bodies().await, [ON_WIRE, ON_WIRE]);
+}
+
+#[tokio::test]
+async fn whoever_is_refused_after_a_rest_has_nothing_sent_to_them() {
+    let refusing = AGAIN.replace("250 2.1.5 Ok", "550 5.1.1 gone");
+    let hop = Hop::start(&[&script(&[GREETING, ENVELOPE, &refusing])]).await;
+    let relay = relay(&hop);
+    let (mut transaction, _) = begun(&relay).await;
+    transaction.rest();
+    assert!(matches!(sent(transaction).await, Sent::NotSent(reply) if reply.code() == 451));
+    hop.bodies().await;
+}
+
+#[tokio::test]
+async fn a_further_recipient_after_a_rest_comes_behind_the_others() {
+    let more = "C RCPT TO:<eve@else.example>
+        S 250 2.1.5 Ok";
+    let hop = Hop::start(&[&script(&[GREETING, ENVELOPE, AGAIN, more, DATA])]).await;
+    let relay = relay(&hop);
+    let (mut transaction, _) = begun(&relay).await;
+    transaction.rest();
+    let replies = transaction.recipients(&[path("eve@else.example")]).await;
+    assert_eq!(replies[0].code(), 250);
+    assert_eq!(code(&sent(transaction).await), 250);
+    assert_eq!(hop.bodies().await, [ON_WIRE]);
+}

@@ -107,6 +107,11 @@ impl Client {
         self.stream.get_mut().write_all(bytes)
     }
 
+    /// What is left when nobody speaks SMTP on it any more.
+    pub fn into_stream(self) -> TcpStream {
+        self.stream.into_inner()
+    }
+
     /// The next whole reply.
     pub fn answer(&mut self) -> io::Result<String> {
         let mut answer = String::new();

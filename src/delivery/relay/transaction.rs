@@ -41,6 +41,8 @@ enum State {
     /// The hop was not touched yet.
     New,
     Open(Lease),
+    /// Those who were accepted were so by the hop's word, on a connection that others have now.
+    Resting,
     /// Someone was told 250 without the hop's word.
     Blind,
     /// What every further recipient of this route is told.
@@ -71,33 +73,47 @@ impl RelayTransaction {
     }
 
     async fn hand_over(&mut self, body: &WireBody<'_>, answer_by: Instant) -> Sent {
-        let patience = match mem::replace(&mut self.state, State::Settled(ours())) {
-            State::Open(lease) => match transfer(lease, body, answer_by).await {
+        let state = mem::replace(&mut self.state, State::Settled(ours()));
+        let rested = matches!(state, State::Resting);
+        let lease = match state {
+            State::Open(lease) => Some(lease),
+            State::Resting => match self.replay_by(answer_by, Want::Any, Patience::Usual).await {
+                Ok(lease) => Some(lease),
+                Err(reply) => return Sent::NotSent(reply),
+            },
+            _ => None,
+        };
+        let patience = match lease {
+            Some(lease) => match transfer(lease, body, answer_by).await {
                 Transfer::Ended(sent) => return sent,
+                Transfer::Lost if rested => return Sent::NotSent(ours()),
                 Transfer::Lost => {
                     tracing::info!("the next hop was lost before the final dot; trying once more");
                     Patience::Again
                 }
             },
-            _ => Patience::Last,
+            None => Patience::Last,
         };
-        match timeout_at(answer_by, self.replay(patience)).await {
-            Ok(Ok(lease)) => match transfer(lease, body, answer_by).await {
+        match self.replay_by(answer_by, Want::New, patience).await {
+            Ok(lease) => match transfer(lease, body, answer_by).await {
                 Transfer::Ended(sent) => sent,
                 Transfer::Lost => Sent::NotSent(ours()),
             },
-            Ok(Err(reply)) => Sent::NotSent(reply),
-            Err(_) => Sent::NotSent(ours()),
+            Err(reply) => Sent::NotSent(reply),
         }
     }
 
-    /// MAIL and RCPT once more, on a connection of its own, at any address of the route. All that the client was told
-    /// 250 for must be accepted now, or nothing is sent.
-    async fn replay(&self, patience: Patience) -> Result<Lease, Reply> {
+    async fn replay_by(&self, answer_by: Instant, want: Want, patience: Patience) -> Result<Lease, Reply> {
+        timeout_at(answer_by, self.replay(want, patience)).await.unwrap_or_else(|_| Err(ours()))
+    }
+
+    /// MAIL and RCPT once more, at any address of the route. All that the client was told 250 for must be accepted now,
+    /// or nothing is sent.
+    async fn replay(&self, want: Want, patience: Patience) -> Result<Lease, Reply> {
         if self.accepted.is_empty() {
             return Err(ours());
         }
-        let leased = self.route.lease(Want::New, patience, self.identity.as_ref()).await;
+        let leased = self.route.lease(want, patience, self.identity.as_ref()).await;
         let mut lease = leased.map_err(|failure| failure.reply())?;
         let differs = || Reply::new(451, (4, 3, 0), "The next mail server now answers in another way, try again");
         if unsuitable(&self.sender, &self.accepted, &lease.connection.offers).is_some() {
@@ -106,6 +122,10 @@ impl RelayTransaction {
         }
         let until = Instant::now() + self.route.limits.envelope;
         let offered = lease.connection.offer(Some(&self.sender), &self.accepted, until).await;
+        if lease.used && offered.found_closed() {
+            drop(lease);
+            return Box::pin(self.replay(Want::New, patience)).await;
+        }
         if let Some(end) = offered.end {
             return Err(self.ended(end).1);
         }
@@ -125,6 +145,10 @@ impl RelayTransaction {
         self.state = match mem::replace(&mut self.state, State::Settled(ours())) {
             State::New => self.open(batch, &mut replies).await,
             State::Open(lease) => self.go_on(lease, batch, &mut replies).await,
+            State::Resting => match self.replay(Want::Any, Patience::Usual).await {
+                Ok(lease) => self.go_on(lease, batch, &mut replies).await,
+                Err(reply) => State::Settled(reply),
+            },
             state => state,
         };
         match &self.state {
@@ -242,6 +266,15 @@ impl Transaction for RelayTransaction {
 
     fn is_blind(&self) -> bool {
         matches!(self.state, State::Blind)
+    }
+
+    fn rest(&mut self) {
+        // Of a transaction in which nobody was accepted nothing needs to be said again.
+        let next = if self.accepted.is_empty() { State::New } else { State::Resting };
+        match mem::replace(&mut self.state, next) {
+            State::Open(lease) => lease.give_back_unfinished(),
+            other => self.state = other,
+        }
     }
 }
 

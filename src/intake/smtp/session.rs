@@ -21,10 +21,10 @@ use crate::{
         wire::{Command, CommandError, Reply, Verb},
     },
 };
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc, time::Duration};
 use tokio::{
     sync::watch,
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, sleep_until, timeout, timeout_at},
 };
 
 /// How many times the recipients of one message a client may name without a message: lists have dead addresses.
@@ -205,6 +205,7 @@ impl<C: Corridor> Session<C> {
         let active = Arc::clone(&self.active);
         let limits = &active.settings.limits;
         let whole = self.open.as_ref().map(|open| open.began + limits.envelope_wait);
+        let mut keeps_hop = self.open.is_some();
         loop {
             let stopping = *self.stop.borrow();
             let hurried = self.is_hurried();
@@ -225,6 +226,10 @@ impl<C: Corridor> Session<C> {
                     Ok(Ok(_)) => Ok(()),
                 },
                 () = stopped(&mut self.stop), if !stopping => {}
+                () = sleep_until(asked + limits.hop_wait), if keeps_hop => {
+                    keeps_hop = false;
+                    self.open.iter_mut().for_each(|open| open.upstream.rest());
+                }
                 // The door outlives its sessions, so this comes back with a change.
                 _ = self.crowded.changed() => {}
             }
@@ -448,11 +453,15 @@ impl<C: Corridor> Session<C> {
         let Some(open) = self.open.take() else { return Ok(()) };
         self.connection.reply(&Reply::plain(354, "End data with <CR><LF>.<CR><LF>"));
         self.connection.flush().await.map_err(|_| End::Gone)?;
-        self.await_content().await?;
-        let hurried = self.is_hurried();
-        let limits = &self.active.settings.limits;
-        let Open { peer, sender, upstream, accepted, most, reservation, .. } = *open;
-        let (received, reservation) = receive(&mut self.connection, &peer, limits, most, hurried, reservation).await?;
+        let Open { peer, sender, mut upstream, accepted, most, reservation, .. } = *open;
+        let hop_wait = self.limits().hop_wait;
+        let receiving = async {
+            self.await_content().await?;
+            let hurried = self.is_hurried();
+            let limits = &self.active.settings.limits;
+            receive(&mut self.connection, &peer, limits, most, hurried, reservation).await
+        };
+        let (received, reservation) = unhurried(hop_wait, &mut upstream, receiving).await?;
         let Answered { reply, key } = match received {
             Received::Unfit { reply, reason } => {
                 // Given back before the answer is.
@@ -558,5 +567,17 @@ impl<C: Corridor> Session<C> {
             return Err(End::hang_up(421, (4, 7, 0), "Too many commands without a message", "idle-commands"));
         }
         Ok(())
+    }
+}
+
+/// Waits for the client; when that takes long, no connection to the next hop waits with us.
+async fn unhurried<F: Future>(hop_wait: Duration, upstream: &mut impl Transaction, waiting: F) -> F::Output {
+    let mut waiting = pin!(waiting);
+    match timeout(hop_wait, &mut waiting).await {
+        Ok(done) => done,
+        Err(_) => {
+            upstream.rest();
+            waiting.await
+        }
     }
 }

@@ -136,8 +136,10 @@ pub struct Limits {
     pub command_wait: Duration,
     /// Instead of it, while most connections or most memory are in use. Postfix's figure under stress.
     pub crowded_wait: Duration,
-    /// From MAIL to DATA: the next hop waits for us meanwhile, and ends its side as late as this.
+    /// From MAIL to DATA. RFC 5321 4.5.3.2 gives each command five minutes.
     pub envelope_wait: Duration,
+    /// A client that takes longer than this for its next command, or for its message, keeps no connection to the next hop.
+    pub hop_wait: Duration,
     /// RFC 5321 4.5.3.2.5.
     pub data_wait: Duration,
     /// For a whole message. A client that stays above the floor reaches it only with a message larger than we take.
@@ -179,6 +181,7 @@ impl Default for Limits {
             command_wait: Duration::from_secs(300),
             crowded_wait: Duration::from_secs(10),
             envelope_wait: Duration::from_secs(600),
+            hop_wait: Duration::from_millis(500),
             data_wait: Duration::from_secs(180),
             data_total: Duration::from_secs(3_600),
             data_floor: 500,

@@ -10,6 +10,7 @@
 //! Signatures and encryption cover parts, never the message's own header, so header edits are made there too.
 
 mod charset;
+mod enclose;
 mod encode;
 mod header;
 mod mime_header;
@@ -19,16 +20,20 @@ mod notice_plain;
 mod place;
 mod recipients;
 mod repeat;
+mod seal;
 mod splice;
 mod verify;
 mod written;
 
-pub use self::splice::Edited;
 pub(super) use self::splice::without;
+pub use self::{
+    seal::{Instead, Seal},
+    splice::Edited,
+};
 
-use self::{header::HeaderPlan, place::Places, splice::Splices, verify::Promise};
+use self::{enclose::Enclosure, header::HeaderPlan, place::Places, seal::Around, splice::Splices, verify::Promise};
 use super::{Address, Message, PartId, doubt};
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// One change that a rule asks for.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -79,6 +84,9 @@ pub struct Notice {
     /// One of several lines that belong together: it follows the notice before it without an empty line.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub continues: bool,
+    /// What is done instead where a message is signed or encrypted; what is not named is a failure.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sealed: BTreeMap<Seal, Instead>,
 }
 
 /// Where in a message notices stand. Those of one message stand together: if one of them wants to be at the end of the
@@ -191,8 +199,8 @@ pub struct Change {
 /// Why an edit could not be made. The rule's fallback decides what then happens.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EditFailure {
-    #[error("{kind}: the message is signed or encrypted")]
-    Protected { kind: &'static str },
+    #[error("{kind}: the message is signed or encrypted ({})", seal.name())]
+    Protected { kind: &'static str, seal: Seal },
     #[error("{kind}: the message has no part that can take it")]
     NoPlace { kind: &'static str },
     #[error("{kind}: the message could be read in two ways ({class})")]
@@ -218,7 +226,7 @@ impl EditFailure {
     /// The kind of the edit that could not be made.
     pub fn kind(&self) -> &'static str {
         match self {
-            EditFailure::Protected { kind }
+            EditFailure::Protected { kind, .. }
             | EditFailure::NoPlace { kind }
             | EditFailure::Ambiguous { kind, .. }
             | EditFailure::CheckFailed { kind, .. }
@@ -234,14 +242,15 @@ pub fn apply(message: &Message, edits: &[Edit], transport: Transport) -> Result<
     let newline = line_break(message);
     let mut work =
         Work { message, newline, changes: Vec::new(), skipped: Vec::new(), promises: Vec::new(), notices_stand: false };
-    let plan = work.plan_header(edits, transport)?;
-    let parts = work.append_notices(edits)?;
+    let mut plan = work.plan_header(edits, transport)?;
+    let Added { parts, enclosure } = work.append_notices(edits, &mut plan)?;
     let Work { changes, skipped, promises, notices_stand, .. } = work;
     if let Some(change) = changes.iter().find(|change| !transport.changes.allow(change)) {
         return Err(EditFailure::NotTaken { kind: change.kind });
     }
     let mut splices = plan.splices();
     splices.extend(parts.iter().flat_map(|part| part.splices.iter().cloned()));
+    splices.extend(enclosure.iter().flat_map(|enclosure| enclosure.splices.iter().cloned()));
     let kind = changes.first().map_or("", |change| change.kind);
     let overlap = |_| EditFailure::CheckFailed { kind, what: "two edits want the same bytes" };
     let splices = Splices::new(splices).map_err(overlap)?;
@@ -250,9 +259,20 @@ pub fn apply(message: &Message, edits: &[Edit], transport: Transport) -> Result<
         let intended = verify::Intended { splices, parts, fields: plan.count(), promises };
         let pieces = edited.pieces();
         let pieces: Vec<&[u8]> = pieces.iter().map(|piece| &**piece).collect();
-        intended.check(message, &pieces).map_err(|what| check_failed(message, kind, what))?;
+        let checked = match &enclosure {
+            Some(enclosure) => intended.check_enclosed(message, &pieces, enclosure),
+            None => intended.check(message, &pieces),
+        };
+        checked.map_err(|what| check_failed(message, kind, what))?;
     }
     Ok(Applied { edited, changes, skipped, notices_stand })
+}
+
+/// What the notices become.
+#[derive(Default)]
+struct Added {
+    parts: Vec<notice::PartEdit>,
+    enclosure: Option<Enclosure>,
 }
 
 /// One run of `apply`.
@@ -294,7 +314,7 @@ impl<'m> Work<'m> {
         Ok(plan)
     }
 
-    fn append_notices(&mut self, edits: &[Edit]) -> Result<Vec<notice::PartEdit>, EditFailure> {
+    fn append_notices(&mut self, edits: &[Edit], plan: &mut HeaderPlan<'_>) -> Result<Added, EditFailure> {
         let notices: Vec<&Notice> = edits
             .iter()
             .filter_map(|edit| match edit {
@@ -306,30 +326,49 @@ impl<'m> Work<'m> {
         if notices.is_empty() {
             let asked = edits.iter().any(|edit| edit.kind() == kind);
             self.skipped.extend(asked.then_some(Skipped { kind, reason: "the notice has no text" }));
-            return Ok(Vec::new());
+            return Ok(Added::default());
         }
-        let places = match place::find(self.message)? {
-            Places::In(places) => places,
-            Places::Exempt(reason) => {
-                self.skipped.push(Skipped { kind, reason });
-                return Ok(Vec::new());
+        let into_parts = || match place::find(self.message)? {
+            Places::Exempt(reason) => Ok(Err(reason)),
+            Places::In(places) => {
+                let edit = |place| notice::append(self.message, place, &notices, self.newline);
+                let edits: Result<Vec<_>, _> = places.iter().map(edit).collect();
+                Ok(Ok(edits?.into_iter().flatten().collect::<Vec<_>>()))
             }
         };
-        self.notices_stand = true;
-        let mut parts = Vec::new();
-        for place in &places {
-            if let Some(edit) = notice::append(self.message, place, &notices, self.newline)? {
-                let part = &self.message.parts()[place.part].id;
-                self.changes.extend(edit.added.iter().map(|_| Change { kind, part: part.clone() }));
-                parts.push(edit);
+        let added = match into_parts() {
+            Ok(Err(reason)) => {
+                self.skipped.push(Skipped { kind, reason });
+                return Ok(Added::default());
             }
+            Ok(Ok(parts)) => Added { parts, enclosure: None },
+            Err(EditFailure::Protected { kind, seal }) => {
+                let around = seal::around(&notices, seal).ok_or(EditFailure::Protected { kind, seal })?;
+                let enclosure = enclose::enclose(self.message, plan, around, &notices, self.newline)?;
+                Added { parts: Vec::new(), enclosure }
+            }
+            Err(failure) => return Err(failure),
+        };
+        self.notices_stand = true;
+        let changes = self.changes.len();
+        for edit in &added.parts {
+            let part = &self.message.parts()[edit.part].id;
+            self.changes.extend(edit.added.iter().map(|_| Change { kind, part: part.clone() }));
         }
-        if parts.is_empty() {
+        if let Some(enclosure) = &added.enclosure {
+            let part = &self.message.root().id;
+            self.changes.extend(enclosure.added.iter().map(|_| Change { kind, part: part.clone() }));
+            self.changes.push(Change { kind: WRAP, part: part.clone() });
+        }
+        if changes == self.changes.len() {
             self.skipped.push(Skipped { kind, reason: "already there" });
         }
-        Ok(parts)
+        Ok(added)
     }
 }
+
+/// The message became a part of a new one.
+const WRAP: &str = "wrap";
 
 const HEADER_EDITS: [&str; 4] = ["tag-subject", "set-header", "remove-header", "hide-recipients"];
 
@@ -347,6 +386,13 @@ impl Edit {
 impl Notice {
     fn is_empty(&self) -> bool {
         self.plain.trim().is_empty() && self.html.trim().is_empty()
+    }
+
+    /// The same words at the same place, whatever is done to sealed messages.
+    pub fn is_same(&self, other: &Notice) -> bool {
+        let Self { name, plain, html, at, known_by, continues, sealed: _ } = self;
+        (name, plain, html, at, known_by, continues)
+            == (&other.name, &other.plain, &other.html, &other.at, &other.known_by, &other.continues)
     }
 
     /// Whether it stands directly below `before`, which is one of the same lines.

@@ -8,7 +8,7 @@ use super::notice_plain::{self, Lines};
 use super::place::Place;
 use super::repeat::Wanted;
 use super::splice::Splice;
-use super::{EditFailure, Notice, Placement, notice_html};
+use super::{EditFailure, Notice, Placement, Seal, notice_html};
 use crate::mail::{Message, Part, Text, TransferEncoding, doubt};
 use std::borrow::Cow;
 
@@ -58,8 +58,8 @@ pub(super) fn append(
         return Err(EditFailure::NoPlace { kind: KIND });
     }
     let body = Body::read(message, part, newline)?;
-    if body.holds_inline_pgp() {
-        return Err(EditFailure::Protected { kind: KIND });
+    if let Some(seal) = body.inline_pgp() {
+        return Err(EditFailure::Protected { kind: KIND, seal });
     }
     let is_html = part.content_type.subtype == "html";
     let at = body.place(message, notices);
@@ -100,6 +100,19 @@ pub(super) fn append(
         edit.glue = newline.len();
     }
     Ok(Some(edit))
+}
+
+/// Whether the notice of this index need not be added to what is signed or encrypted: another says it, or it stands in a text
+/// of the message that may be read.
+pub(super) fn stands_in_message(message: &Message, notices: &[&Notice], index: usize, newline: &'static [u8]) -> bool {
+    let wanted = Wanted::new(notices[index]);
+    if is_said(notices, index, &wanted) {
+        return true;
+    }
+    let readable = |part: &Part| part.is_text() && !part.enclosed && !part.is_attachment();
+    message.parts().iter().enumerate().filter(|(_, part)| readable(part)).any(|(index, part)| {
+        Body::read(message, part, newline).is_ok_and(|body| wanted.stands_in_part(message, index, &body.view))
+    })
 }
 
 /// Whether another of the notices says it too; of two that say the same, the second does.
@@ -179,9 +192,13 @@ impl<'m> Body<'m> {
     }
 
     /// `-----BEGIN PGP` at the start of a line (RFC 9580 6.2), or anywhere in HTML.
-    fn holds_inline_pgp(&self) -> bool {
-        memchr::memmem::find_iter(&self.view, b"-----BEGIN PGP ")
-            .any(|at| self.part.content_type.subtype == "html" || at == 0 || self.view[at - 1] == b'\n')
+    fn inline_pgp(&self) -> Option<Seal> {
+        const SIGNED: &[u8] = b"SIGNED MESSAGE-----";
+        const BEGIN: &[u8] = b"-----BEGIN PGP ";
+        let begins = |at: &usize| self.part.content_type.subtype == "html" || *at == 0 || self.view[at - 1] == b'\n';
+        let first = memchr::memmem::find_iter(&self.view, BEGIN).find(begins)?;
+        let signed = self.view[first + BEGIN.len()..].starts_with(SIGNED);
+        Some(if signed { Seal::PgpInline } else { Seal::Encrypted })
     }
 
     /// Where in the view the notices go.

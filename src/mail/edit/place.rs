@@ -1,6 +1,6 @@
 //! Where a notice goes: the parts that are the author's own text, as readers choose what to show.
 
-use super::EditFailure;
+use super::{EditFailure, Seal};
 use crate::mail::{Message, Part, PartId, Protection, TransferEncoding, doubt};
 
 const KIND: &str = "append-notice";
@@ -27,20 +27,43 @@ pub(super) fn find(message: &Message) -> Result<Places, EditFailure> {
         return Ok(Places::Exempt(reason));
     }
     let parts = message.parts();
-    let rights_managed = |part: &Part| !part.enclosed && part.protection == Some(Protection::RightsManaged);
-    if parts.iter().any(rights_managed) {
-        return Err(EditFailure::Protected { kind: KIND });
+    let rights_managed = |part: &&Part| !part.enclosed && part.protection == Some(Protection::RightsManaged);
+    if let Some(seal) = parts.iter().find(rights_managed).and_then(Seal::of) {
+        return Err(EditFailure::Protected { kind: KIND, seal });
     }
-    let walk = Walk { message };
     let mut places = Vec::new();
-    walk.enter(0, &mut places)?;
+    Walk { message }.enter(0, &mut places)?;
     if places.is_empty() {
         return Err(EditFailure::NoPlace { kind: KIND });
     }
     for place in &places {
-        walk.refuse_doubt(place.part)?;
+        refuse_doubt(message, place.part)?;
     }
     Ok(Places::In(places))
+}
+
+/// A doubt about the part or about what encloses it.
+pub(super) fn refuse_doubt(message: &Message, index: usize) -> Result<(), EditFailure> {
+    let parts = message.parts();
+    let target = &parts[index];
+    if target.encoding == TransferEncoding::Unknown {
+        return Err(EditFailure::Ambiguous { kind: KIND, class: doubt::UNKNOWN_ENCODING });
+    }
+    let mut at = Some(index);
+    while let Some(index) = at {
+        refuse_doubt_of(message, &parts[index].id, index == 0)?;
+        at = parts[index].parent;
+    }
+    Ok(())
+}
+
+fn refuse_doubt_of(message: &Message, id: &PartId, is_root: bool) -> Result<(), EditFailure> {
+    let concerned = |part: &PartId| part == id || (is_root && part.as_str() == "HEADER");
+    let doubts = message.ambiguous().iter().filter(|doubt| concerned(&doubt.part));
+    match doubts.map(|doubt| doubt.class).find(|class| !is_harmless(class)) {
+        Some(class) => Err(EditFailure::Ambiguous { kind: KIND, class }),
+        None => Ok(()),
+    }
 }
 
 /// Types that lose their meaning with a notice inside, or whose readers would never show it.
@@ -80,8 +103,8 @@ impl Walk<'_> {
     /// Adds the places at or below one part.
     fn enter(&self, index: usize, places: &mut Vec<Place>) -> Result<(), EditFailure> {
         let part = &self.message.parts()[index];
-        if part.protection.is_some() {
-            return Err(EditFailure::Protected { kind: KIND });
+        if let Some(seal) = Seal::of(part) {
+            return Err(EditFailure::Protected { kind: KIND, seal });
         }
         if !part.is_multipart() {
             if is_author_text(part) {
@@ -145,30 +168,6 @@ impl Walk<'_> {
     fn children(&self, index: usize) -> Vec<usize> {
         let parts = self.message.parts();
         (index + 1..parts.len()).filter(|child| parts[*child].parent == Some(index)).collect()
-    }
-
-    /// A doubt about the part or about what encloses it.
-    fn refuse_doubt(&self, index: usize) -> Result<(), EditFailure> {
-        let parts = self.message.parts();
-        let target = &parts[index];
-        if target.encoding == TransferEncoding::Unknown {
-            return Err(EditFailure::Ambiguous { kind: KIND, class: doubt::UNKNOWN_ENCODING });
-        }
-        let mut at = Some(index);
-        while let Some(index) = at {
-            self.refuse_doubt_of(&parts[index].id, index == 0)?;
-            at = parts[index].parent;
-        }
-        Ok(())
-    }
-
-    fn refuse_doubt_of(&self, id: &PartId, is_root: bool) -> Result<(), EditFailure> {
-        let concerned = |part: &PartId| part == id || (is_root && part.as_str() == "HEADER");
-        let doubts = self.message.ambiguous().iter().filter(|doubt| concerned(&doubt.part));
-        match doubts.map(|doubt| doubt.class).find(|class| !is_harmless(class)) {
-            Some(class) => Err(EditFailure::Ambiguous { kind: KIND, class }),
-            None => Ok(()),
-        }
     }
 }
 

@@ -6,6 +6,8 @@
 //! What is left out is the same bytes on both sides, between the same delimiters, so neither parser could come to
 //! another tree through it.
 
+mod enclosed;
+
 use super::Edit;
 use super::Transport;
 use super::notice::{Expected, PartEdit};
@@ -146,6 +148,12 @@ impl Intended {
         leaves.filter_map(|index| middle(message, parts[index].body.clone())).collect()
     }
 
+    fn keeps_promises(&self, after: &Message) -> bool {
+        self.promises.iter().enumerate().all(|(at, promise)| {
+            self.promises[at + 1..].iter().any(|later| later.overrides(promise)) || promise.is_kept(after)
+        })
+    }
+
     fn edit_of(&self, index: usize) -> Option<&PartEdit> {
         self.parts.iter().find(|edit| edit.part == index)
     }
@@ -239,11 +247,7 @@ impl Comparison<'_> {
         if after.root().fields.len() != self.intended.fields + added {
             return Err("another number of fields");
         }
-        let promises = &self.intended.promises;
-        let kept = promises.iter().enumerate().all(|(at, promise)| {
-            promises[at + 1..].iter().any(|later| later.overrides(promise)) || promise.is_kept(after)
-        });
-        if kept { Ok(()) } else { Err("a header that does not read as intended") }
+        if self.intended.keeps_promises(after) { Ok(()) } else { Err("a header that does not read as intended") }
     }
 
     /// The line break that was added for the boundary behind the body that ends at `end`.
