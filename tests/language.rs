@@ -2,7 +2,7 @@
 //! a published test suite of hate speech (`OUTGATE_HATECHECK=FILE cargo test --test language -- --nocapture`).
 
 use outgate::{
-    detect::{DetectorSources, Detectors, scan_text_json},
+    detect::{DetectorSources, Detectors},
     mail::Message,
 };
 use std::{collections::BTreeMap, fs, sync::LazyLock};
@@ -21,7 +21,8 @@ struct Sentence {
 fn sentences() -> Vec<Sentence> {
     let mut sentences = Vec::new();
     let (mut section, mut groups) = (String::new(), Vec::new());
-    for line in include_str!("language/sentences.txt").lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+    for line in include_str!("language/sentences.txt").lines().filter(|line| !line.is_empty() && !line.starts_with('#'))
+    {
         if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
             section = name.to_string();
         } else if let Some(names) = line.strip_prefix("groups:") {
@@ -97,7 +98,9 @@ fn the_sentences_of_a_workplace() {
     for sentence in &sentences {
         let found = found(&sentence.text);
         let group = sentence.group.clone().map(|group| by_group.entry(group).or_default());
-        for score in [Some(by_section.entry(sentence.section.clone()).or_default()), group, Some(&mut all)].into_iter().flatten() {
+        for score in
+            [Some(by_section.entry(sentence.section.clone()).or_default()), group, Some(&mut all)].into_iter().flatten()
+        {
             if sentence.wanted {
                 score.wanted += 1;
                 score.found += usize::from(!found.is_empty());
@@ -132,6 +135,43 @@ fn the_sentences_of_a_workplace() {
         assert!(score.alarm_rate() <= 8.0, "{name}: {:.0} % false alarms", score.alarm_rate());
     }
     for (name, score) in &by_group {
-        assert!(score.alarm_rate() <= 3.0, "{name}: {:.0} % of neutral and positive mentions flagged", score.alarm_rate());
+        assert!(
+            score.alarm_rate() <= 3.0,
+            "{name}: {:.0} % of neutral and positive mentions flagged",
+            score.alarm_rate()
+        );
     }
+}
+
+/// Its lines are `case_id,functionality,label_gold,target_ident,templ_id,test_case`.
+#[test]
+fn a_published_suite_where_it_is_at_hand() {
+    let Some(file) = std::env::var_os("OUTGATE_HATECHECK") else { return };
+    let text = fs::read_to_string(file).expect("the suite's file");
+    let (mut hateful, mut others, mut mentions) = (Score::default(), Score::default(), Score::default());
+    for line in text.lines().skip(1) {
+        let fields: Vec<&str> = line.splitn(6, ',').collect();
+        let [_, functionality, label, _, _, sentence] = fields[..] else { continue };
+        let sentence = sentence.trim_matches('"').replace("\"\"", "\"");
+        let flagged = usize::from(!found(&sentence).is_empty());
+        if label == "hateful" {
+            hateful.wanted += 1;
+            hateful.found += flagged;
+        } else {
+            others.innocent += 1;
+            others.alarms += flagged;
+        }
+        if matches!(functionality, "ident_neutral_nh" | "ident_pos_nh") {
+            mentions.innocent += 1;
+            mentions.alarms += flagged;
+        }
+    }
+    let mean = f64::midpoint(hateful.recall(), 100.0 - others.alarm_rate());
+    println!(
+        "suite: {:.1} % of hateful flagged, {:.1} % of others not, mean {mean:.1}; {:.1} % of mentions not flagged",
+        hateful.recall(),
+        100.0 - others.alarm_rate(),
+        100.0 - mentions.alarm_rate()
+    );
+    assert!(mean >= 65.0 && mentions.alarm_rate() <= 3.0);
 }

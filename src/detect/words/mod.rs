@@ -76,7 +76,10 @@ impl Words {
             };
             let detector = Arc::new(Detector { name: format!("words.{}", list.name).into(), kind: kind.into() });
             compiling.detectors.push(detector.clone());
-            compiling.add(list, &Role::Listed(Arc::new(List { detector, clear: list.clear, about_person: list.about_person })));
+            compiling.add(
+                list,
+                &Role::Listed(Arc::new(List { detector, clear: list.clear, about_person: list.about_person })),
+            );
         }
         for list in &innocent {
             compiling.add(list, &Role::Innocent);
@@ -98,7 +101,8 @@ impl Words {
         matches.sort_by_key(|(found, _)| (found.range.start, std::cmp::Reverse(found.range.end)));
         let (mut anchors, mut offences) = (Vec::new(), Vec::new());
         let mut spares = self.speech.spares(&folded.lower);
-        let mut innocent = self.innocent(&matches).into_iter().peekable();
+        let innocents = self.innocent(&matches);
+        let mut innocent = innocents.iter().peekable();
         let mut innocent_to = 0;
         let mut enclosing = Enclosing::default();
         for (found, score) in &matches {
@@ -137,12 +141,27 @@ impl Words {
             }
             hits.push(hit(folded, list, entry, &found.range, *score));
         }
-        self.find_spoken(folded, &anchors, &offences, hits);
+        self.find_spoken(folded, &anchors, &offences, &innocents, hits);
     }
 
-    fn find_spoken(&self, folded: &Folded, anchors: &[Range<usize>], offences: &[Listed], hits: &mut Vec<Hit>) {
+    fn find_spoken(
+        &self,
+        folded: &Folded,
+        anchors: &[Range<usize>],
+        offences: &[Listed],
+        innocents: &[Range<usize>],
+        hits: &mut Vec<Hit>,
+    ) {
+        // A single word is innocent of being a listed one, not of what is said with it.
+        let phrases: Vec<&Range<usize>> =
+            innocents.iter().filter(|range| folded.lower[(*range).clone()].contains(&b' ')).collect();
         let mut said: Vec<Said> = Vec::new();
-        self.speech.find(&folded.lower, anchors, offences, |one| said.push(one));
+        self.speech.find(&folded.lower, anchors, offences, |one| {
+            let next = phrases.partition_point(|phrase| phrase.start < one.range.start);
+            if phrases.get(next).is_none_or(|phrase| phrase.start >= one.range.end) {
+                said.push(one);
+            }
+        });
         said.sort_by_key(|one| (one.range.start, std::cmp::Reverse(one.severity), std::cmp::Reverse(one.range.end)));
         let mut last: Option<Said> = None;
         for one in said {

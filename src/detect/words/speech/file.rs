@@ -225,9 +225,11 @@ impl<'a> Reading<'a> {
             Err(why) => return self.mistake(why),
         };
         if forms.len() > MOST_FORMS {
-            return self.mistake(format!("a line stands for at most {MOST_FORMS} entries; this one for {}", forms.len()));
+            return self
+                .mistake(format!("a line stands for at most {MOST_FORMS} entries; this one for {}", forms.len()));
         }
-        let entries = forms.into_iter().map(|form| ClassEntry { form: form.to_lowercase(), category: category.clone() });
+        let entries =
+            forms.into_iter().map(|form| ClassEntry { form: form.to_lowercase(), category: category.clone() });
         self.written.classes[index].entries.extend(entries);
     }
 
@@ -244,7 +246,8 @@ impl<'a> Reading<'a> {
         if elements.len() > MOST_ELEMENTS {
             return self.mistake(format!("a pattern has at most {MOST_ELEMENTS} words, classes and gaps"));
         }
-        let empty = |element: &Element| matches!(element, Element::Words { any, .. } if any.iter().any(String::is_empty));
+        let empty =
+            |element: &Element| matches!(element, Element::Words { any, .. } if any.iter().any(String::is_empty));
         if elements.iter().any(empty) {
             return self.mistake("between two `|` stands a word or a class");
         }
@@ -292,7 +295,10 @@ mod tests {
         .unwrap();
         let forms: Vec<&str> = written.classes[0].entries.iter().map(|entry| entry.form.as_str()).collect();
         assert_eq!(forms, ["kite", "kites", "red tit", "blue tit"]);
-        let words = |any: &[&str], optional| Element::Words { any: any.iter().map(|word| word.to_string()).collect(), optional };
+        let words = |any: &[&str], optional| Element::Words {
+            any: any.iter().map(|word| word.to_string()).collect(),
+            optional,
+        };
         let pattern = &written.patterns[0];
         assert_eq!(
             pattern.elements,

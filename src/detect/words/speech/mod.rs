@@ -100,7 +100,8 @@ impl Speech {
             range.start = range.start.max(read_to).min(anchor.start);
             loop {
                 read_to = self.sentence(text, range.clone(), anchor, listed, &mut named, &mut found).max(anchor.end);
-                let behind = if named.at + PRONOUN_REACH > read_to { tokens::sentence_behind(text, read_to) } else { None };
+                let behind =
+                    if named.at + PRONOUN_REACH > read_to { tokens::sentence_behind(text, read_to) } else { None };
                 match behind {
                     Some(next) if named.category != 0 => range = next,
                     _ => break,
@@ -166,7 +167,8 @@ impl Speech {
     fn possible(&self, sentence: &Sentence) -> Vec<u32> {
         let mut symbols: Vec<Symbol> = sentence.occurrences.iter().map(|occurrence| occurrence.symbol).collect();
         symbols.dedup();
-        let mut numbers: Vec<u32> = symbols.iter().filter_map(|symbol| self.by_anchor.get(symbol)).flatten().copied().collect();
+        let mut numbers: Vec<u32> =
+            symbols.iter().filter_map(|symbol| self.by_anchor.get(symbol)).flatten().copied().collect();
         numbers.sort_unstable();
         numbers.dedup();
         numbers
@@ -209,7 +211,13 @@ impl Speech {
     }
 
     /// A pronoun is the class that it stands for, behind a member of that class.
-    fn add_pronouns(&self, tokens: &[Token], (pronoun, class): (Symbol, Symbol), named: &mut Named, occurrences: &mut Vec<Occurrence>) {
+    fn add_pronouns(
+        &self,
+        tokens: &[Token],
+        (pronoun, class): (Symbol, Symbol),
+        named: &mut Named,
+        occurrences: &mut Vec<Occurrence>,
+    ) {
         let mut events: Vec<Occurrence> =
             occurrences.iter().filter(|known| known.symbol == pronoun || known.symbol == class).copied().collect();
         events.sort_unstable_by_key(|event| (event.start, event.end));
@@ -265,7 +273,8 @@ impl Compiling {
     }
 
     fn finish(mut self) -> Result<Speech, Vec<Mistake>> {
-        let (classes, patterns) = (std::mem::take(&mut self.written.classes), std::mem::take(&mut self.written.patterns));
+        let (classes, patterns) =
+            (std::mem::take(&mut self.written.classes), std::mem::take(&mut self.written.patterns));
         for class in &classes {
             let symbol = self.symbol(&class.name);
             for entry in class.entries.iter().filter(|_| class.name != ORDINARY) {
@@ -329,7 +338,8 @@ impl Compiling {
             }
         }
         let Some(anchor) = anchor else {
-            let why = "a pattern needs a class or word that is not optional and has none of the words of the class COMMON";
+            let why =
+                "a pattern needs a class or word that is not optional and has none of the words of the class COMMON";
             return self.mistakes.push(written.place.mistake(why));
         };
         for name in anchor {
@@ -386,14 +396,21 @@ fn of_group(names: Option<&Vec<String>>, classes: &[Class]) -> bool {
     names.is_some_and(|names| names.iter().all(group))
 }
 
-fn with_misspellings(anchors: &HashSet<String>, vocabulary: &Vocabulary, is_plain: impl Fn(&[u8]) -> bool) -> Vec<String> {
+fn with_misspellings(
+    anchors: &HashSet<String>,
+    vocabulary: &Vocabulary,
+    is_plain: impl Fn(&[u8]) -> bool,
+) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     for anchor in anchors {
         all.push(anchor.clone());
         let words: Vec<&str> = anchor.split(' ').collect();
         for (at, word) in words.iter().enumerate().filter(|(_, word)| !is_plain(word.as_bytes())) {
-            let wrong = vocabulary::misspellings(word.as_bytes()).into_iter().filter_map(|wrong| String::from_utf8(wrong).ok());
-            for wrong in wrong.filter(|wrong| vocabulary.word(wrong.as_bytes()).is_none() && !is_plain(wrong.as_bytes())) {
+            let wrong =
+                vocabulary::misspellings(word.as_bytes()).into_iter().filter_map(|wrong| String::from_utf8(wrong).ok());
+            for wrong in
+                wrong.filter(|wrong| vocabulary.word(wrong.as_bytes()).is_none() && !is_plain(wrong.as_bytes()))
+            {
                 let mut phrase = words.clone();
                 phrase[at] = &wrong;
                 all.push(phrase.join(" "));

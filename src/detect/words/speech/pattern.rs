@@ -86,9 +86,8 @@ impl Pattern {
                     matched.start -= (0..=(*most).min(at)).find(stays).unwrap_or(0);
                 }
                 Step::Words { any, optional } => {
-                    let fits = |occurrence: &&Occurrence| {
-                        occurrence.end as usize == at && before >> occurrence.start & 1 == 1
-                    };
+                    let fits =
+                        |occurrence: &&Occurrence| occurrence.end as usize == at && before >> occurrence.start & 1 == 1;
                     let taken = any.iter().find_map(|symbol| sentence.of(*symbol).iter().find(fits));
                     match taken {
                         Some(occurrence) => {
@@ -183,7 +182,9 @@ mod tests {
         match steps.split_first() {
             None => ends.push(at),
             Some((Step::Gap(most), rest)) => {
-                (0..=*most).filter(|skip| at + skip <= symbols.len()).for_each(|skip| tries(rest, at + skip, symbols, ends));
+                (0..=*most)
+                    .filter(|skip| at + skip <= symbols.len())
+                    .for_each(|skip| tries(rest, at + skip, symbols, ends));
             }
             Some((Step::Words { any, optional }, rest)) => {
                 if *optional {
@@ -198,7 +199,8 @@ mod tests {
 
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
-            (proptest::collection::vec(1u16..4, 1..3), any::<bool>()).prop_map(|(any, optional)| Step::Words { any, optional }),
+            (proptest::collection::vec(1u16..4, 1..3), any::<bool>())
+                .prop_map(|(any, optional)| Step::Words { any, optional }),
             (0usize..4).prop_map(Step::Gap),
         ]
     }

@@ -71,7 +71,8 @@ pub(super) struct Surroundings {
 impl Surroundings {
     pub fn of(speech: &Speech, text: &[u8], range: &Range<usize>) -> Self {
         let sentence = tokens::sentence_around(text, range);
-        let window = paragraph(text, sentence.start.saturating_sub(AROUND)..text.len().min(sentence.end + AROUND), range);
+        let window =
+            paragraph(text, sentence.start.saturating_sub(AROUND)..text.len().min(sentence.end + AROUND), range);
         let mut tokens = Vec::new();
         let mut at = window.start;
         // As many words as a sentence has at most, again and again.
@@ -109,7 +110,10 @@ impl Surroundings {
             return said.filter(meant).any(|place| outside(&place, quote));
         }
         let here = |place: &Range<usize>| {
-            place.start >= self.sentence.start && place.end <= self.sentence.end && outside(place, range) && meant(place)
+            place.start >= self.sentence.start
+                && place.end <= self.sentence.end
+                && outside(place, range)
+                && meant(place)
         };
         if of_group && self.cues(cues.condemn).any(|place| here(&place)) {
             return true;
@@ -117,7 +121,9 @@ impl Surroundings {
         let reported: Vec<Range<usize>> =
             self.cues(cues.report).filter(|place| here(place) && place.end <= range.start).collect();
         let Some(first) = reported.iter().map(|place| place.start).min() else { return false };
-        let denied = self.cues(cues.negation).any(|place| here(&place) && place.end <= first + 1 && first - place.end.min(first) < 24);
+        let denied = self
+            .cues(cues.negation)
+            .any(|place| here(&place) && place.end <= first + 1 && first - place.end.min(first) < 24);
         denied || self.cues(cues.disapprove).chain(self.cues(cues.condemn)).any(|place| here(&place))
     }
 
@@ -136,7 +142,11 @@ impl Surroundings {
 /// `window`, but not beyond the blank lines around `range`.
 fn paragraph(text: &[u8], window: Range<usize>, range: &Range<usize>) -> Range<usize> {
     let blank = |at: &usize| {
-        text[*at] == b'\n' && text[*at + 1..].iter().find(|byte| !matches!(byte, b' ' | b'\r' | b'\t')).is_none_or(|byte| *byte == b'\n')
+        text[*at] == b'\n'
+            && text[*at + 1..]
+                .iter()
+                .find(|byte| !matches!(byte, b' ' | b'\r' | b'\t'))
+                .is_none_or(|byte| *byte == b'\n')
     };
     let start = (window.start..range.start).rev().find(blank).map_or(window.start, |at| at + 1);
     let end = (range.end..window.end).find(blank).unwrap_or(window.end);

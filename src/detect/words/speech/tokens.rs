@@ -90,7 +90,8 @@ pub(super) fn tokens(text: &[u8], range: Range<usize>, vocabulary: &Vocabulary) 
 /// Letters, digits, and the signs that stand for letters or join words, between letters.
 fn next(text: &[u8], from: usize, to: usize) -> Option<Range<usize>> {
     let starts = |at: usize| {
-        is_word_byte(text[at]) || (matches!(text[at], b'@' | b'$') && text.get(at + 1).is_some_and(u8::is_ascii_lowercase))
+        is_word_byte(text[at])
+            || (matches!(text[at], b'@' | b'$') && text.get(at + 1).is_some_and(u8::is_ascii_lowercase))
     };
     let start = (from..to).find(|at| starts(*at))?;
     let inside = |at: usize| {
@@ -104,7 +105,8 @@ fn next(text: &[u8], from: usize, to: usize) -> Option<Range<usize>> {
 
 /// `v i l e`: single letters with one sign between each two, three of them at least.
 fn spaced(text: &[u8], first: Range<usize>, to: usize) -> Option<Range<usize>> {
-    let separator = *text.get(first.end).filter(|byte| first.len() == 1 && matches!(byte, b' ' | b'.' | b'-' | b'_'))?;
+    let separator =
+        *text.get(first.end).filter(|byte| first.len() == 1 && matches!(byte, b' ' | b'.' | b'-' | b'_'))?;
     let mut end = first.end;
     while end + 1 < to
         && text[end] == separator
@@ -128,7 +130,10 @@ fn push(text: &[u8], range: Range<usize>, vocabulary: &Vocabulary, tokens: &mut 
     if let Some(at) = memchr::memchr(b'\'', bytes) {
         return contraction(text, range.start..range.end, at, vocabulary, tokens);
     }
-    let letters: Vec<u8> = if bytes.len() > 4 && !is_word_byte(bytes[1]) && bytes.iter().skip(1).step_by(2).all(|byte| *byte == bytes[1]) {
+    let letters: Vec<u8> = if bytes.len() > 4
+        && !is_word_byte(bytes[1])
+        && bytes.iter().skip(1).step_by(2).all(|byte| *byte == bytes[1])
+    {
         bytes.iter().step_by(2).copied().collect()
     } else {
         bytes.to_vec()
