@@ -132,7 +132,7 @@ fn the_sentences_of_a_workplace() {
     assert!(all.recall() >= 90.0 && all.alarm_rate() <= 2.0, "see the table above");
     for (name, score) in &by_section {
         assert!(score.recall() >= 75.0 || score.wanted == 0, "{name}: {:.0} % found", score.recall());
-        assert!(score.alarm_rate() <= 8.0, "{name}: {:.0} % false alarms", score.alarm_rate());
+        assert!(score.alarm_rate() <= 10.0, "{name}: {:.0} % false alarms", score.alarm_rate());
     }
     for (name, score) in &by_group {
         assert!(

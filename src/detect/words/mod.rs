@@ -163,15 +163,27 @@ impl Words {
             }
         });
         said.sort_by_key(|one| (one.range.start, std::cmp::Reverse(one.severity), std::cmp::Reverse(one.range.end)));
+        let listed = hits.len();
         let mut last: Option<Said> = None;
         for one in said {
+            let list = &self.spoken[one.list];
+            let range = folded.original(one.range.clone());
+            let behind = hits[..listed].partition_point(|hit| hit.range.start < range.end);
+            let around = hits[behind.saturating_sub(2)..behind].iter().filter(|hit| hit.range.end > range.start);
+            // An entry that stands in it has said it already.
+            if around.into_iter().any(|hit| {
+                Arc::ptr_eq(&hit.detector, &list.detector)
+                    && hit.category == one.category
+                    && hit.severity >= one.severity
+            }) {
+                continue;
+            }
             // Several patterns may say the same of one sentence.
             if last.as_ref().is_some_and(|last| {
                 one.range.start < last.range.end && (last.list, &last.category) == (one.list, &one.category)
             }) {
                 continue;
             }
-            let list = &self.spoken[one.list];
             let entry = Entry {
                 role: Role::Listed(list.clone()),
                 category: one.category.clone(),
