@@ -418,6 +418,23 @@ fn others() {
              Q Kommst du?",
         ),
         (
+            "broken by a program that does not know the signs",
+            REPLY,
+            "Q On 1 Jun 2026 09:12, \"Ben\" <ben@partner.example> wrote:
+             Q > We should like to know when you could come to us, with the forms and the
+             q keys.
+             Q > Where did we leave them? I think that it was in the office, or in the hall.
+             O in the hall.
+             Q > Thank you.",
+        ),
+        (
+            "Danish, the date first",
+            REPLY,
+            "O Ja.
+             Q 1. juni 2026 kl. 09.12 skrev Ben Harrow <ben@partner.example>:
+             Q > Kommer du?",
+        ),
+        (
             "with a name alone in front",
             REPLY,
             "O Yes.
@@ -452,6 +469,14 @@ fn signatures_and_notices() {
              s 01632 960001 | www.ours.example",
         ),
         (
+            "in two languages",
+            NEITHER,
+            "O I shall come.
+             O Cofion gorau / Best wishes
+             s Ada
+             s Rheolwr / Manager",
+        ),
+        (
             "a postscript is no signature",
             NEITHER,
             "O Please find it attached.
@@ -480,6 +505,15 @@ fn signatures_and_notices() {
              Q
              Q On Mon, 1 Jun 2026 at 09:12, Ben Harrow <ben@partner.example> wrote:
              Q > Can you come?",
+        ),
+        (
+            "a notice with a heading",
+            NEITHER,
+            "O Agreed.
+             O
+             N *Disclaimer*
+             N
+             N This e-mail is confidential and for the addressee alone. Please delete it if it came to you in error.",
         ),
         (
             "a German notice",

@@ -43,6 +43,8 @@ impl Context {
 }
 
 const MOST_PASSAGES: usize = 50_000;
+/// Programs break lines that are longer.
+const SHOWN_LINE: usize = 60;
 /// How far behind an introducing line the quotation begins.
 const NEAR: usize = 3;
 
@@ -137,6 +139,7 @@ impl Reader<'_> {
             (None, Some(marked)) => marked,
             (None, None) => match &self.introduction {
                 Some(introduction) => (Zone::Quoted, introduction.confidence),
+                None if self.breaks_quoted_line(at, end) => (Zone::Quoted, Confidence::Low),
                 None => (Zone::Own, Confidence::High),
             },
         }
@@ -220,6 +223,24 @@ impl Reader<'_> {
             None if quotation::is_marked(line) => (Zone::Quoted, self.confidence(1 + introduced, false)),
             None => return None,
         })
+    }
+
+    /// Whether the line is the rest of a quoted one that a program broke: in small letters in the middle of a sentence,
+    /// between two lines with their sign.
+    fn breaks_quoted_line(&self, at: usize, end: usize) -> bool {
+        let line = self.text[at..end].trim_end();
+        if !line.starts_with(char::is_lowercase) || !self.text[end..].starts_with('>') {
+            return false;
+        }
+        let without = |text: &'_ str, last: char| text.len() - usize::from(text.ends_with(last));
+        let above = &self.text[..at];
+        let above = &above[..without(above, '\n')];
+        let above = &above[..without(above, '\r')];
+        let above = &above[..without(above, ' ')];
+        // A longer one is no line of text.
+        let above = &above[above.ceil_char_boundary(above.len().saturating_sub(SHOWN_LINE * 4))..];
+        let above = above.rsplit('\n').next().unwrap_or_default();
+        above.starts_with('>') && above.len() > SHOWN_LINE && above.ends_with(|c: char| c.is_alphanumeric() || c == ',')
     }
 
     /// Whether the author says, in front of the copy, that answers are written into it.

@@ -10,6 +10,9 @@ const LONGEST_ATTRIBUTION: usize = 4;
 /// No line longer than this is one that a program writes in front of a quotation.
 const LONGEST_LINE: usize = 500;
 
+/// An author who answers within a copy says so at the top.
+const LONGEST_ANNOUNCEMENT: usize = 8_000;
+
 /// What a line begins.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Begins {
@@ -67,7 +70,7 @@ pub(super) fn is_marked(line: &str) -> bool {
 
 /// Whether the author says that answers are written into what is copied below.
 pub(super) fn announces_answers(own: &str) -> bool {
-    let own = own.to_lowercase();
+    let own = own[..own.floor_char_boundary(LONGEST_ANNOUNCEMENT)].to_lowercase();
     let is_word = |at: usize, words: &str| {
         let before = own[..at].chars().next_back();
         let behind = own[at + words.len()..].chars().next();
@@ -124,7 +127,7 @@ fn head_follows(below: &str) -> bool {
 
 /// The head of a copied message, as Outlook writes it: `From:`, `Sent:`, `To:`, `Subject:`.
 fn is_head(first: &str, below: &str) -> bool {
-    label(first).is_some_and(|label| words::FROM.contains(&label.as_str())) && reads_as_head(below)
+    label(first).is_some_and(|label| is_one(label, &words::FROM)) && reads_as_head(below)
 }
 
 /// Lines of which one says from whom, one about what, and one to whom or when; or one when it was sent, and one to
@@ -139,21 +142,40 @@ fn reads_as_head(below: &str) -> bool {
             }
             continue;
         }
-        let Some(label) = label(bare(line)) else { continue };
-        let label = label.as_str();
-        from |= words::FROM.contains(&label);
-        subject |= words::SUBJECT.contains(&label);
-        sent |= words::SENT.contains(&label);
-        further += usize::from(words::SENT.contains(&label) || words::FURTHER.contains(&label));
+        let label = label(bare(line)).unwrap_or_default();
+        if is_one(label, &words::FROM) {
+            // Another begins another head.
+            if from {
+                break;
+            }
+            from = true;
+        } else if is_one(label, &words::SUBJECT) {
+            subject = true;
+        } else if is_one(label, &words::SENT) {
+            sent = true;
+            further += 1;
+        } else if is_one(label, &words::FURTHER) {
+            further += 1;
+        } else if !from && !subject && further == 0 {
+            return false;
+        }
     }
     from && ((subject && further > 0) || (sent && further > 1))
 }
 
-/// The word in front of the colon, in small letters.
-fn label(bare: &str) -> Option<String> {
+/// The word in front of the colon.
+fn label(bare: &str) -> Option<&str> {
     let colon = bare.bytes().take(20).position(|byte| byte == b':')?;
-    let label = bare.get(..colon)?.trim_end_matches(['*', '_', ' ', '\u{a0}', '\u{202f}']);
-    Some(label.to_lowercase())
+    Some(bare.get(..colon)?.trim_end_matches(['*', '_', ' ', '\u{a0}', '\u{202f}']))
+}
+
+/// Of words in small letters.
+fn is_one(word: &str, of: &[&str]) -> bool {
+    let is = |known: &&str| match known.is_ascii() {
+        true => known.eq_ignore_ascii_case(word),
+        false => word.to_lowercase() == **known,
+    };
+    !word.is_empty() && of.iter().filter(|known| known.len() == word.len()).any(is)
 }
 
 /// `On 3 May 2024, Ada wrote:`, which programs fold over several lines, and in other languages other orders of words.

@@ -82,6 +82,12 @@ impl<'a> Tail<'a> {
         let mut end = self.lines.len();
         while whole && let Some(last) = (0..end).rfind(|index| !self.line(*index).is_empty()) {
             let first = self.paragraph(last);
+            let notice = cuts.last().is_some_and(|(_, (zone, _))| *zone == Zone::Notice);
+            if notice && is_heading(self.line(last)) {
+                cuts.push((self.lines[last].start, (Zone::Notice, Confidence::High)));
+                end = last;
+                continue;
+            }
             let Some((at, zone, confidence)) = self.of_paragraph(first, last) else { break };
             cuts.push((self.lines[at].start, (zone, confidence)));
             end = at;
@@ -124,7 +130,7 @@ impl<'a> Tail<'a> {
             return Some((first, Zone::Signature, if list { Confidence::High } else { Confidence::Low }));
         }
         let line = self.line(last);
-        if let Some(confidence) = sent_from(line).filter(|_| first == last || last == first + 1) {
+        if let Some(confidence) = sent_from(line).filter(|sure| *sure == Confidence::High || first == last) {
             return Some((last, Zone::Signature, confidence));
         }
         if first == last && is_dashed_name(line) {
@@ -184,8 +190,13 @@ fn is_rule(line: &str) -> bool {
 }
 
 fn is_closing(line: &str) -> bool {
-    let bare = line.trim_matches([',', '.', '!', ' ', '*', '_', '-', '–']).to_lowercase();
-    words::CLOSINGS.contains(&bare.as_str())
+    if line.len() > 80 {
+        return false;
+    }
+    let lower = line.to_lowercase();
+    // `Med venlig hilsen / Kind regards`
+    let mut closings = lower.split('/').map(|one| one.trim_matches([',', '.', '!', ' ', '*', '_', '-', '–']));
+    closings.any(|closing| words::CLOSINGS.contains(&closing))
 }
 
 /// Somebody writes to somebody: no line of a signature.
@@ -222,6 +233,11 @@ fn is_dashed_name(line: &str) -> bool {
         && name.starts_with(char::is_uppercase)
         && name.split_whitespace().count() <= 4
         && name.chars().all(|c| c.is_alphabetic() || matches!(c, ' ' | '.' | '\'' | '’' | '-'))
+}
+
+fn is_heading(line: &str) -> bool {
+    let bare = line.trim_matches(['*', '_', ':', '.', ' ', '-', '=']);
+    line.len() <= 60 && words::NOTICE_HEADINGS.contains(&bare.to_lowercase().as_str())
 }
 
 /// How much of what confidentiality notices say stands in it.

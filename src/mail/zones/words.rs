@@ -1,14 +1,42 @@
 //! The words by which mail programs and people introduce, copy, sign and disclaim, in the languages of their users:
 //! English, Welsh, German, French, Spanish, Dutch, and the commonest of some others.
 
-/// Marks the first line of a copied message's head.
-pub(super) const FROM: [&str; 6] = ["from", "von", "de", "van", "oddi wrth", "da"];
-pub(super) const SUBJECT: [&str; 7] = ["subject", "betreff", "objet", "pwnc", "asunto", "onderwerp", "oggetto"];
+/// In front of the colon in the first line of a copied message's head.
+pub(super) const FROM: [&str; 8] = ["from", "von", "de", "van", "oddi wrth", "da", "fra", "från"];
+pub(super) const SUBJECT: [&str; 12] = [
+    "subject",
+    "betreff",
+    "objet",
+    "sujet",
+    "pwnc",
+    "asunto",
+    "assunto",
+    "onderwerp",
+    "oggetto",
+    "ogg",
+    "emne",
+    "ämne",
+];
+/// Of a message alone, where `date` may be of anything.
+pub(super) const SENT: [&str; 12] = [
+    "sent",
+    "gesendet",
+    "envoyé",
+    "anfonwyd",
+    "enviado",
+    "enviado el",
+    "enviada em",
+    "enviado em",
+    "verzonden",
+    "inviato",
+    "sendt",
+    "skickat",
+];
 /// Further lines of a head.
-pub(super) const SENT: [&str; 8] =
-    ["sent", "gesendet", "envoyé", "anfonwyd", "enviado", "enviado el", "verzonden", "inviato"];
-pub(super) const FURTHER: [&str; 13] =
-    ["date", "to", "datum", "an", "à", "dyddiad", "at", "fecha", "para", "aan", "a", "data", "reply-to"];
+pub(super) const FURTHER: [&str; 16] = [
+    "date", "to", "datum", "an", "à", "dyddiad", "at", "fecha", "para", "pour", "aan", "a", "data", "reply-to", "til",
+    "till",
+];
 
 /// Between rules of dashes.
 pub(super) const FORWARDED: [&str; 17] = [
@@ -227,6 +255,21 @@ pub(super) const CLOSINGS: [&str; 54] = [
     "un saludo",
     "atentamente",
     "met vriendelijke groet",
+];
+
+/// Stands above a confidentiality notice.
+pub(super) const NOTICE_HEADINGS: [&str; 11] = [
+    "disclaimer",
+    "email disclaimer",
+    "confidentiality",
+    "confidentiality notice",
+    "important notice",
+    "privacy notice",
+    "hysbysiad cyfrinachedd",
+    "haftungsausschluss",
+    "vertraulichkeitshinweis",
+    "avis de confidentialité",
+    "aviso legal",
 ];
 
 /// What a confidentiality notice says: one point for each row of which something stands in a paragraph.
