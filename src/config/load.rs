@@ -124,8 +124,11 @@ fn detector_sources(home: &Path, countries: Vec<Country>, diagnostics: &mut Diag
     // A local list extends the shipped one of its name, so both are handed on, the local one last.
     let Files { shipped, local } = lists;
     for file in shipped.iter().chain(&local) {
-        let innocent = file.name.starts_with("innocent/");
-        let list = if innocent { &mut sources.innocent } else { &mut sources.word_lists };
+        let list = match file.name.split('/').next() {
+            Some("innocent") => &mut sources.innocent,
+            Some("speech") => &mut sources.speech,
+            _ => &mut sources.word_lists,
+        };
         list.push(add(file));
     }
     sources.patterns = own.winning().iter().map(add).collect();
@@ -161,7 +164,7 @@ fn compile(sources: &DetectorSources, diagnostics: &mut Diagnostics) -> Option<D
         Err(mistakes) => mistakes,
     };
     for mistake in mistakes {
-        let all = sources.word_lists.iter().chain(&sources.innocent).chain(&sources.patterns);
+        let all = sources.word_lists.iter().chain(&sources.innocent).chain(&sources.speech).chain(&sources.patterns);
         let text = all.into_iter().find(|file| file.path == mistake.file).map_or("", |file| file.text.as_str());
         diagnostics.push(Diagnostic::new(&Source::new(mistake.file, text), mistake.span, mistake.message));
     }

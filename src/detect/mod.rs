@@ -91,7 +91,7 @@ pub struct Detectors {
 impl Detectors {
     /// All mistakes of all files at once.
     pub fn compile(sources: &DetectorSources) -> Result<Self, Vec<Mistake>> {
-        let words = words::Words::compile(&sources.word_lists, &sources.innocent);
+        let words = words::Words::compile(&sources.word_lists, &sources.innocent, &sources.speech);
         let patterns = patterns::Patterns::compile(&sources.patterns);
         match (words, patterns) {
             (Ok(words), Ok(patterns)) => Ok(Self {

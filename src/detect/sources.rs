@@ -23,6 +23,8 @@ pub struct DetectorSources {
     pub word_lists: Vec<SourceFile>,
     /// `wordlists/innocent/*.txt`: words and phrases that contain listed ones.
     pub innocent: Vec<SourceFile>,
+    /// `wordlists/speech/*.txt`: patterns of what is said of people.
+    pub speech: Vec<SourceFile>,
     /// `detectors/*.toml`: the organisation's own patterns.
     pub patterns: Vec<SourceFile>,
     /// Whose personal numbers are looked for besides those of the UK.
@@ -59,6 +61,7 @@ impl DetectorSources {
                 file("wordlists/en/special-category.txt", include_str!("../../wordlists/en/special-category.txt")),
             ],
             innocent: vec![file("wordlists/innocent/en.txt", include_str!("../../wordlists/innocent/en.txt"))],
+            speech: vec![file("wordlists/speech/en.txt", include_str!("../../wordlists/speech/en.txt"))],
             patterns: Vec::new(),
             countries: Vec::new(),
         }
