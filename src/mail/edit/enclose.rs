@@ -1,5 +1,5 @@
-//! A notice for a message that may not be entered, since it is signed or encrypted: the message becomes a part of a new one,
-//! byte for byte, and the notice stands beside it. Signatures cover parts, never a message's own header (RFC 1847 2.1, RFC
+//! A notice for a message that has no text to put it into, since it is signed, encrypted, or files alone: the message becomes
+//! a part of a new one, byte for byte, and the notice stands beside it. Signatures cover parts, never a message's own header (RFC 1847 2.1, RFC
 //! 8551 3.5), so what was signed verifies as before.
 
 use super::{
@@ -103,6 +103,11 @@ pub(super) fn enclose(
             }
             writer.line("Content-Disposition: inline", &mut front);
             writer.line("", &mut front);
+        }
+        Around::InFront => {
+            writer.delimiter(false, &mut front);
+            writer.text_part(&text, &mut front);
+            writer.delimiter(true, &mut front);
         }
     }
     front.extend_from_slice(&inner_header);
