@@ -217,4 +217,19 @@ mod tests {
             left(&[notice("One.", &[], Instead::Wrap), notice("Two.", &[], Instead::Hold)]).expect_err("not both");
         assert_eq!(failure, "append-notice: the message is signed or encrypted (pgp-signed)");
     }
+
+    #[test]
+    fn nobody_puts_a_notice_in_front_of_what_may_be_encrypted() {
+        for kind in [
+            "application/octet-stream; name=smime.p7m",
+            "application/pkcs7-mime; smime-type=compressed-data",
+            "application/octet-stream; name=message.rpmsg",
+            "multipart/mixed; boundary=b",
+        ] {
+            let part = "--b\r\nContent-Type: application/pgp-encrypted\r\n\r\nVersion: 1\r\n--b--\r\n";
+            let text = format!("From: ada@ours.example\r\nMIME-Version: 1.0\r\nContent-Type: {kind}\r\n\r\n{part}");
+            let edits = [notice("One.", &[], Instead::Wrap)];
+            assert!(apply(&Message::parse(text.into_bytes()), &edits, Transport::default()).is_err(), "{kind}");
+        }
+    }
 }
