@@ -88,11 +88,14 @@ fn main() {
         let bytes = message.into_bytes();
         let parse = median(rounds, || drop(Message::parse(bytes.clone())));
         let message = Message::parse(bytes);
+        let text = median(rounds, || {
+            message.parts().iter().filter(|part| part.is_text()).for_each(|part| drop(message.text(part)));
+        });
         let edit = median(rounds, || {
             assert!(!apply(&message, &edits, Transport::default()).expect("an edit").changes.is_empty())
         });
-        let [parse, edit] = [parse, edit].map(|time| time.as_secs_f64() * 1e6);
+        let [parse, text, edit] = [parse, text, edit].map(|time| time.as_secs_f64() * 1e6);
         let limit = if name.ends_with("10 MB") && edit > LIMIT.as_secs_f64() * 1e6 { "over 2 ms" } else { "" };
-        println!("{name:24} read {parse:9.1} µs   edit {edit:9.1} µs   {:5.2} of reading {limit}", edit / parse);
+        println!("{name:24} parse {parse:9.1} µs   text {text:9.1} µs   edit {edit:9.1} µs {limit}");
     }
 }
