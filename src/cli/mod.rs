@@ -1,6 +1,7 @@
 //! The commands. Each file is one command: it reads its arguments, calls the rooms, prints, and gives its exit code.
 
 mod arguments;
+mod backtest;
 mod case;
 mod check;
 mod demo;
