@@ -39,6 +39,8 @@ pub enum Command {
     Config(Config),
     /// The reviewers' desk without a browser.
     Case(Case),
+    /// Mail is not judged for a while: it leaves as it comes, the reviewers are told, and the book says so.
+    Bypass(Bypass),
     /// The book: what happened, chained.
     Audit(Audit),
     /// Look whether all is as it should be: files, disk, service, the mail server's settings, and test messages through the real
@@ -201,6 +203,19 @@ pub struct Config {
 pub enum ConfigCommand {
     /// Every mistake in every file.
     Check,
+}
+
+#[derive(Debug, Args)]
+pub struct Bypass {
+    /// How long mail is not judged: 30min, 1h; 24h at most. Without it, and without --end: whether it is judged now.
+    #[arg(long = "for", value_name = "TIME", requires = "reason")]
+    pub span: Option<String>,
+    /// Judge mail again, now.
+    #[arg(long, conflicts_with = "span")]
+    pub end: bool,
+    /// Why. It goes to the reviewers, and sealed into the book.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
 }
 
 #[derive(Debug, Args)]
