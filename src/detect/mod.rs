@@ -8,6 +8,7 @@ mod contacts;
 mod credentials;
 mod encryption;
 mod fold;
+pub mod inside;
 mod json;
 mod matcher;
 mod patterns;
