@@ -22,11 +22,23 @@ use std::{rc::Rc, time::Instant};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item {
     /// A piece of text; `path` is empty for the attachment itself, else `notes.docx` or `b.zip/notes.docx`.
-    Text { path: String, text: String },
+    Text {
+        path: String,
+        text: String,
+    },
     /// The name of a member, which people read too.
-    Name { path: String, name: String },
-    Unread { path: String, reason: UnreadReason },
-    Note { path: String, note: Note },
+    Name {
+        path: String,
+        name: String,
+    },
+    Unread {
+        path: String,
+        reason: UnreadReason,
+    },
+    Note {
+        path: String,
+        note: Note,
+    },
 }
 
 /// What a rule may want to know of content besides its text.

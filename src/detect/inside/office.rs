@@ -42,7 +42,8 @@ impl Document {
                 }
                 What::Embedded => {
                     let member = member(archive, index, path, out);
-                    if let Some((held, inside)) = member.and_then(|member| member.held.map(|held| (held, member.path))) {
+                    if let Some((held, inside)) = member.and_then(|member| member.held.map(|held| (held, member.path)))
+                    {
                         entered(&held, &inside, depth, out);
                     }
                 }
@@ -71,16 +72,29 @@ impl Document {
         if lower.ends_with('/') {
             return What::Nothing;
         }
-        if file.starts_with("vbaproject") || file.ends_with(".xba") || lower.starts_with("basic/") && file != "script-lc.xml" {
+        if file.starts_with("vbaproject")
+            || file.ends_with(".xba")
+            || lower.starts_with("basic/") && file != "script-lc.xml"
+        {
             return What::Macro;
         }
         match self {
             Document::OpenXml if lower.contains("/media/") || lower.contains("/fonts/") => What::Nothing,
             Document::OpenXml if file.ends_with(".rels") => What::Links,
             Document::OpenXml if file.ends_with(".xml") => match file {
-                "[content_types].xml" | "styles.xml" | "settings.xml" | "fonttable.xml" | "websettings.xml"
-                | "numbering.xml" | "presprops.xml" | "viewprops.xml" | "tablestyles.xml" | "calcchain.xml"
-                | "sharedstrings.xml" | "workbook.xml" | "stylewitheffects.xml" => What::Nothing,
+                "[content_types].xml"
+                | "styles.xml"
+                | "settings.xml"
+                | "fonttable.xml"
+                | "websettings.xml"
+                | "numbering.xml"
+                | "presprops.xml"
+                | "viewprops.xml"
+                | "tablestyles.xml"
+                | "calcchain.xml"
+                | "sharedstrings.xml"
+                | "workbook.xml"
+                | "stylewitheffects.xml" => What::Nothing,
                 _ if lower.contains("/theme/") || lower.contains("/slidelayouts/") => What::Nothing,
                 _ if lower.contains("/worksheets/") || lower.contains("/chartsheets/") => What::Nothing,
                 _ if lower.starts_with("docprops/") || lower.starts_with("customxml/") => What::Data,

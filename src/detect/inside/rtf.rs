@@ -8,14 +8,43 @@ const MOST_DEPTH: usize = 1_000;
 
 /// Groups whose content is no text.
 const HIDDEN: [&str; 22] = [
-    "fonttbl", "colortbl", "stylesheet", "pict", "themedata", "colorschememapping", "latentstyles", "datastore", "rsidtbl",
-    "listtable", "listoverridetable", "xmlnstbl", "mmathPr", "generator", "filetbl", "revtbl", "blipuid", "listtext",
-    "pntext", "passwordhash", "fname", "panose",
+    "fonttbl",
+    "colortbl",
+    "stylesheet",
+    "pict",
+    "themedata",
+    "colorschememapping",
+    "latentstyles",
+    "datastore",
+    "rsidtbl",
+    "listtable",
+    "listoverridetable",
+    "xmlnstbl",
+    "mmathPr",
+    "generator",
+    "filetbl",
+    "revtbl",
+    "blipuid",
+    "listtext",
+    "pntext",
+    "passwordhash",
+    "fname",
+    "panose",
 ];
 
 /// Groups that old readers skip, and that are text nevertheless.
 const SHOWN: [&str; 12] = [
-    "annotation", "atnauthor", "atnid", "fldinst", "shpinst", "shptxt", "bkmkstart", "title", "author", "company", "userprops",
+    "annotation",
+    "atnauthor",
+    "atnid",
+    "fldinst",
+    "shpinst",
+    "shptxt",
+    "bkmkstart",
+    "title",
+    "author",
+    "company",
+    "userprops",
     "txe",
 ];
 
@@ -150,8 +179,8 @@ impl Rtf {
                 self.now.hidden = true;
             }
             // Each of these stands alone.
-            "footnote" | "annotation" | "header" | "footer" | "title" | "subject" | "author" | "company" | "manager"
-            | "keywords" | "doccomm" | "fldinst" | "fldrslt" => self.push(' '),
+            "footnote" | "annotation" | "header" | "footer" | "title" | "subject" | "author" | "company"
+            | "manager" | "keywords" | "doccomm" | "fldinst" | "fldrslt" => self.push(' '),
             _ => {}
         }
     }
@@ -218,9 +247,15 @@ mod tests {
 
     #[test]
     fn what_a_reader_sees() {
-        assert_eq!(text(r"{\rtf1\ansi{\fonttbl{\f0 Arial;}}\f0 NI \b QQ\b0  12 34 56 C\par next\'e9}"), "NI QQ 12 34 56 C\nnexté");
+        assert_eq!(
+            text(r"{\rtf1\ansi{\fonttbl{\f0 Arial;}}\f0 NI \b QQ\b0  12 34 56 C\par next\'e9}"),
+            "NI QQ 12 34 56 C\nnexté"
+        );
         assert_eq!(text(r"{\rtf1 A\u8364?B\u-10179?\u-8704?C}"), "A€B😀C");
-        assert_eq!(text(r"{\rtf1 a\cell b\row{\*\generator x;}{\*\annotation note}{\footnote foot}}"), "a\tb\n note foot");
+        assert_eq!(
+            text(r"{\rtf1 a\cell b\row{\*\generator x;}{\*\annotation note}{\footnote foot}}"),
+            "a\tb\n note foot"
+        );
         assert_eq!(text(r"{\rtf1 {\pict 00ff}\{x\}\bin3 abcz}"), "{x}z");
         let deep = "{".repeat(2_000);
         assert_eq!(Rtf::new().read(deep.as_bytes()), Err(UnreadReason::TooDeep));

@@ -257,7 +257,10 @@ impl Rows<'_> {
             }
             Piece::Start("v" | "t", _) => self.in_value = true,
             Piece::End("v" | "t") => self.in_value = false,
-            Piece::Start("oddHeader" | "oddFooter" | "evenHeader" | "evenFooter" | "firstHeader" | "firstFooter", _) => {
+            Piece::Start(
+                "oddHeader" | "oddFooter" | "evenHeader" | "evenFooter" | "firstHeader" | "firstFooter",
+                _,
+            ) => {
                 self.in_comment = true;
             }
             Piece::End("oddHeader" | "oddFooter" | "evenHeader" | "evenFooter" | "firstHeader" | "firstFooter") => {
@@ -347,7 +350,12 @@ mod tests {
         assert_eq!(date(1.0, false).as_deref(), Some("01/01/1900"));
         assert_eq!(date(27_759.5, true).as_deref(), Some("01/01/1980"));
         assert_eq!(date(-1.0, false), None);
-        assert!(shows_date("dd/mm/yyyy") && shows_date("[$-809]d mmmm yyyy") && !shows_date("0.00\" days\"") && !shows_date("General"));
+        assert!(
+            shows_date("dd/mm/yyyy")
+                && shows_date("[$-809]d mmmm yyyy")
+                && !shows_date("0.00\" days\"")
+                && !shows_date("General")
+        );
         assert_eq!(plain_number("9.43476587E+9"), "9434765870");
         assert_eq!(plain_number("0.5"), "0.5");
         assert_eq!((column("A1"), column("C7"), column("AA3"), column("7")), (Some(0), Some(2), Some(26), None));

@@ -1,6 +1,6 @@
 use super::*;
-use std::io::{Cursor, Write};
 use ::zip::{ZipWriter, write::SimpleFileOptions};
+use std::io::{Cursor, Write};
 
 pub(super) fn zipped(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
@@ -75,7 +75,10 @@ fn word_documents_with_all_that_a_reader_may_see() {
         ("docProps/core.xml", b"<c><dc:title>Title</dc:title><dc:creator>Ben</dc:creator></c>"),
         ("word/vbaProject.bin", b"x"),
         ("word/embeddings/a.xlsx", &zipped(&[("x.txt", b"embedded")])),
-        ("word/_rels/document.xml.rels", br#"<R><Relationship Target="mailto:a@b.example" TargetMode="External"/></R>"#),
+        (
+            "word/_rels/document.xml.rels",
+            br#"<R><Relationship Target="mailto:a@b.example" TargetMode="External"/></R>"#,
+        ),
     ]);
     let text = text_at(&document, "word/document.xml");
     assert!(text.contains("NI number\n") && text.contains("Name\tNHS\t\n") && text.contains("gone & back"), "{text:?}");
