@@ -23,7 +23,9 @@ const PROCESSOR: u64 = 5;
 /// Shuts this process off; whether with Landlock. None: it is not shut off, and must not read.
 pub(super) fn confine(stream: &File) -> Option<bool> {
     limits()?;
+    // Its rules are made in a file that is opened, so the last limit comes behind it.
     let landlock = landlock();
+    limit(Resource::Nofile, 0)?;
     let fd = u64::try_from(stream.as_raw_fd()).ok()?;
     let program = filter(fd)?;
     seccompiler::apply_filter(&program).ok()?;
@@ -31,14 +33,16 @@ pub(super) fn confine(stream: &File) -> Option<bool> {
 }
 
 fn limits() -> Option<()> {
-    let limit = |resource, most| setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) }).ok();
     // The first number is the size of all that is mapped, in pages (proc_pid_statm(5)).
     let mapped = fs::read_to_string("/proc/self/statm").ok()?.split(' ').next()?.parse::<u64>().ok()?;
     limit(Resource::As, mapped * rustix::param::page_size() as u64 + ADDRESS_SPACE)?;
     limit(Resource::Core, 0)?;
     limit(Resource::Fsize, 0)?;
-    limit(Resource::Nproc, 0)?;
-    limit(Resource::Nofile, 0)
+    limit(Resource::Nproc, 0)
+}
+
+fn limit(resource: Resource, most: u64) -> Option<()> {
+    setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) }).ok()
 }
 
 /// So much more than was used up to now. Past it the kernel ends the process.
@@ -72,6 +76,8 @@ fn filter(stream: u64) -> Option<BpfProgram> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
     rules.insert(libc::SYS_read, on_stream()?);
     rules.insert(libc::SYS_write, on_stream()?);
+    // Asked before a file is closed, in debug builds.
+    rules.insert(libc::SYS_fcntl, vec![on(1, SeccompCmpOp::Eq, libc::F_GETFD as u64)?]);
     rules.insert(libc::SYS_mmap, not_to_run()?);
     rules.insert(libc::SYS_mprotect, not_to_run()?);
     // Its own limits only: process 0. The resource is the processor.
