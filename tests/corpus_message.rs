@@ -70,7 +70,7 @@ fn every_range_is_valid_and_every_text_leads_back() {
                     let source = text.source(at..at + character.len_utf8());
                     assert!(part.body.start <= source.start && source.end <= part.body.end, "{path:?} {}", part.id);
                 }
-                assert_eq!(text.zones().last().map_or(0, |(range, _)| range.end), text.text.len());
+                assert_eq!(text.zones().last().map_or(0, |passage| passage.range.end), text.text.len());
             }
         }
     }

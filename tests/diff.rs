@@ -31,7 +31,11 @@ fn exit_codes_and_reasons() {
     for (name, code, reason) in [
         ("12-nino-in-text", 10, "+ This message may be confidential."),
         ("10-many-in-to", 0, "  25 addresses are no longer seen by the recipients\n"),
-        ("22-smime-signed", 0, "could not be changed: append-notice: the message is signed or encrypted (rule"),
+        (
+            "22-smime-signed",
+            0,
+            "could not be changed: append-notice: the message is signed or encrypted (smime-signed) (rule",
+        ),
         ("24-delivery-report", 0, "left alone: no rule that holds for this message asks for a change\n"),
         ("25-incoming", 0, "left alone: incoming mail passes untouched\n"),
         ("28-calendar-invitation", 0, "left alone: append-notice: a calendar invitation\n"),

@@ -49,7 +49,7 @@ fn assert_ranges(message: &Message) {
                 let source = text.source(at..at + character.len_utf8());
                 assert!(part.body.start <= source.start && source.start <= source.end && source.end <= part.body.end);
             }
-            assert!(text.zones().windows(2).all(|two| two[0].0.end == two[1].0.start));
+            assert!(text.zones().windows(2).all(|two| two[0].range.end == two[1].range.start));
         }
     }
 }

@@ -7,7 +7,7 @@ use super::{
     judging::{self, Circumstances, Judged},
     opening,
 };
-use crate::{config, policy::Disposition};
+use crate::{config, mail::Confidence, policy::Disposition};
 use serde_json::{Value, json};
 use std::{borrow::Cow, collections::BTreeMap, fs, io::Write, path::Path};
 
@@ -140,6 +140,11 @@ fn in_words(file: &Path, judged: &Judged, fate: Fate) -> String {
         for finding in findings(&ground.findings) {
             let word = |name: &str| finding[name].as_str().unwrap_or_default().to_string();
             let (part, zone, excerpt) = (word("part"), word("zone"), word("excerpt"));
+            // Why a rule about the author's own words has found it.
+            let doubtful = ground.findings.iter().any(|found| {
+                found.confidence == Confidence::Low && *found.detector == *word("type") && found.excerpt == excerpt
+            });
+            let zone = if doubtful { format!("{zone}, perhaps own") } else { zone };
             text.push_str(&format!("\n    found {} in part {part} ({zone}): {excerpt}", word("type")));
         }
         if !ground.advice.is_empty() && ground.disposition != Disposition::Relay {

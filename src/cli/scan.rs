@@ -31,6 +31,18 @@ struct Line {
     content_type: Option<String>,
 }
 
+impl Line {
+    /// As it is called; without a name, a text that begins as a document of HTML does.
+    fn is_html(&self) -> bool {
+        let begins =
+            |text: &str, word: &str| text.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
+        match &self.content_type {
+            Some(kind) => begins(kind, "text/html"),
+            None => ["<!doctype html", "<html"].iter().any(|word| begins(self.text.trim_start(), word)),
+        }
+    }
+}
+
 pub fn run(arguments: &Arguments, options: &Scan) -> Result<u8, Failure> {
     let detectors = detectors(arguments)?;
     let input = open(options.file.as_deref())?;
@@ -91,8 +103,7 @@ fn lines(detectors: &Detectors, input: Box<dyn Read>, out: &mut impl Write) -> R
         // The parser's own words would quote the input.
         let line: Line = serde_json::from_slice(&line)
             .map_err(|_| Failure::said(format!("line {number}: not an object with \"id\" and \"text\"")))?;
-        let html = line.content_type.as_deref().is_some_and(|kind| kind.to_ascii_lowercase().starts_with("text/html"));
-        let mut found = scan_text_json(detectors, &line.text, html);
+        let mut found = scan_text_json(detectors, &line.text, line.is_html());
         found["id"] = line.id;
         writeln!(out, "{found}").map_err(failed)?;
     }

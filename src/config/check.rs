@@ -178,6 +178,7 @@ fn settings(
         policies: values(written.policy),
         own_domains: values(written.own_domains),
         mode: written.mode.map_or(Mode::Enforce, |mode| mode.value),
+        countries: values(written.countries),
         hostname: written.hostname.map_or_else(|| default::HOSTNAME.into(), |name| name.value),
         data_dir: below(written.data_dir, default::DATA_DIR),
         smtp,

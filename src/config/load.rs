@@ -6,7 +6,7 @@ use super::{
     notices,
 };
 use crate::{
-    detect::{DetectorSources, Detectors, SourceFile},
+    detect::{Country, DetectorSources, Detectors, SourceFile},
     diagnostic::{Diagnostic, Diagnostics, Located, Source},
     policy::{
         Connected, Coverage, KnownDomains, Mode, PolicyInput, Ruleset, RulesetInputs, Who, coverage,
@@ -71,7 +71,8 @@ pub fn load_unproven(file: &Path) -> Result<Loaded, Diagnostics> {
     let home = file.parent().unwrap_or(Path::new(""));
     let read = super::settings_of(file, &mut diagnostics);
     folders::check_local(home, &mut diagnostics);
-    let (sources, digest) = detector_sources(home, &mut diagnostics);
+    let countries = read.settings.as_ref().map(|settings| settings.countries.clone()).unwrap_or_default();
+    let (sources, digest) = detector_sources(home, countries, &mut diagnostics);
     let detectors = compile(&sources, &mut diagnostics);
     let rules: Vec<Source> = winning(home, Folder::Rules, &mut diagnostics);
     let names = match &detectors {
@@ -108,7 +109,7 @@ pub fn load_unproven(file: &Path) -> Result<Loaded, Diagnostics> {
 }
 
 /// With the digest of all of them.
-fn detector_sources(home: &Path, diagnostics: &mut Diagnostics) -> (DetectorSources, String) {
+fn detector_sources(home: &Path, countries: Vec<Country>, diagnostics: &mut Diagnostics) -> (DetectorSources, String) {
     let lists = folders::read(home, Folder::Wordlists, diagnostics);
     let own = folders::read(home, Folder::Detectors, diagnostics);
     let mut sources = DetectorSources::default();
@@ -123,11 +124,16 @@ fn detector_sources(home: &Path, diagnostics: &mut Diagnostics) -> (DetectorSour
     // A local list extends the shipped one of its name, so both are handed on, the local one last.
     let Files { shipped, local } = lists;
     for file in shipped.iter().chain(&local) {
-        let innocent = file.name.starts_with("innocent/");
-        let list = if innocent { &mut sources.innocent } else { &mut sources.word_lists };
+        let list = match file.name.split('/').next() {
+            Some("innocent") => &mut sources.innocent,
+            Some("speech") => &mut sources.speech,
+            _ => &mut sources.word_lists,
+        };
         list.push(add(file));
     }
     sources.patterns = own.winning().iter().map(add).collect();
+    countries.iter().for_each(|country| hash.update(country.name()));
+    sources.countries = countries;
     let digest = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     (sources, digest)
 }
@@ -158,7 +164,7 @@ fn compile(sources: &DetectorSources, diagnostics: &mut Diagnostics) -> Option<D
         Err(mistakes) => mistakes,
     };
     for mistake in mistakes {
-        let all = sources.word_lists.iter().chain(&sources.innocent).chain(&sources.patterns);
+        let all = sources.word_lists.iter().chain(&sources.innocent).chain(&sources.speech).chain(&sources.patterns);
         let text = all.into_iter().find(|file| file.path == mistake.file).map_or("", |file| file.text.as_str());
         diagnostics.push(Diagnostic::new(&Source::new(mistake.file, text), mistake.span, mistake.message));
     }

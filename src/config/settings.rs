@@ -2,6 +2,7 @@
 
 use crate::{
     delivery::relay::RouteSettings,
+    detect::Country,
     intake::{
         Network,
         milter::Listen,
@@ -30,6 +31,8 @@ pub struct Settings {
     /// As written here, folded; with those that the policies name, see `Loaded::own_domains`.
     pub own_domains: Vec<String>,
     pub mode: Mode,
+    /// Whose personal numbers are looked for besides those of the UK.
+    pub countries: Vec<Country>,
     /// What we call ourselves in EHLO and Received.
     pub hostname: String,
     pub data_dir: PathBuf,

@@ -3,6 +3,7 @@
 
 use super::{directory, dkim, milter, next_hop, smtp};
 use crate::{
+    detect::Country,
     diagnostic::{self, Diagnostic, Diagnostics, Located, Source, Table},
     mail::Address,
     policy::{
@@ -28,6 +29,7 @@ pub(super) struct Written {
     pub policy: Vec<Located<String>>,
     pub own_domains: Vec<Located<String>>,
     pub mode: Option<Located<Mode>>,
+    pub countries: Vec<Located<Country>>,
     pub hostname: Option<Located<String>>,
     pub data_dir: Option<Located<String>>,
     pub smtp: Option<smtp::Written>,
@@ -69,6 +71,7 @@ pub(super) fn read(source: &Source, diagnostics: &mut Diagnostics) -> Option<Wri
             policy: policies(table),
             own_domains: table.parsed_list("own-domains", DOMAIN, domain),
             mode: table.choice("mode", &[("enforce", Mode::Enforce), ("watch", Mode::Watch)]),
+            countries: table.parsed_list("countries", "us or eu", country),
             hostname: table.parsed("hostname", "a host's full name, such as gate.example.org", domain),
             data_dir: path(table, "data-dir"),
             smtp: section(table, "smtp", smtp::read),
@@ -87,6 +90,10 @@ pub(super) fn read(source: &Source, diagnostics: &mut Diagnostics) -> Option<Wri
             store: section(table, "store", store).unwrap_or_default(),
         })
     })
+}
+
+fn country(text: &str) -> Result<Country, &'static str> {
+    Country::ALL.into_iter().find(|country| country.name() == text).ok_or("no set of numbers")
 }
 
 fn section<T>(table: &Table<'_>, name: &str, read: impl FnOnce(&Table<'_>) -> T) -> Option<T> {

@@ -20,10 +20,10 @@ mod within;
 mod words;
 
 pub use json::{scan_message_json, scan_text_json};
-pub use sources::{DetectorSources, Mistake, SourceFile};
+pub use sources::{Country, DetectorSources, Mistake, SourceFile};
 pub use within::is_read_in_place;
 
-use crate::mail::{Ambiguity, PartId, Protection, Unread, Zone};
+use crate::mail::{Ambiguity, Confidence, PartId, Protection, Unread, Zone};
 use std::{
     hash::{BuildHasher, RandomState},
     ops::Range,
@@ -70,6 +70,8 @@ pub struct Finding {
     pub severity: u8,
     pub part: PartId,
     pub zone: Zone,
+    /// How sure the zone is. `Low`: it may as well be the author's own.
+    pub confidence: Confidence,
     /// The bytes of the message that it stands in.
     pub range: Range<usize>,
     /// Masked: `QQ ** ** ** C`. Safe to show to the sender and in JSON; still never logged.
@@ -92,13 +94,13 @@ pub struct Detectors {
 impl Detectors {
     /// All mistakes of all files at once.
     pub fn compile(sources: &DetectorSources) -> Result<Self, Vec<Mistake>> {
-        let words = words::Words::compile(&sources.word_lists, &sources.innocent);
+        let words = words::Words::compile(&sources.word_lists, &sources.innocent, &sources.speech);
         let patterns = patterns::Patterns::compile(&sources.patterns);
         match (words, patterns) {
             (Ok(words), Ok(patterns)) => Ok(Self {
                 words,
                 patterns,
-                personal: personal::Personal::new(),
+                personal: personal::Personal::with(&sources.countries),
                 credentials: credentials::Credentials::new(),
                 contacts: contacts::Contacts::new(),
             }),

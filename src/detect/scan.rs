@@ -6,7 +6,7 @@ use super::{
     inside::AttachmentReader,
     within::{self, Reading},
 };
-use crate::mail::{Field, Message, Part, PartId, Text, Unread, UnreadReason, Zone};
+use crate::mail::{Confidence, Field, Message, Part, PartId, Text, Unread, UnreadReason, Zone};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     time::Instant,
@@ -64,7 +64,7 @@ impl Detectors {
         if let Some(name) = &part.file_name {
             let mut hits = Vec::new();
             self.find(name.expose(), &mut hits);
-            let place = |_: &Hit| (part.header.clone(), Zone::Attachment);
+            let place = |_: &Hit| (part.header.clone(), (Zone::Attachment, Confidence::High));
             scan.findings.extend(hits.into_iter().map(|hit| finding(hit, &part.id, place)));
         }
     }
@@ -87,7 +87,11 @@ impl Detectors {
     fn scan_text_of(&self, part: &PartId, text: &Text, zone: Option<Zone>, scan: &mut Scan) {
         let mut hits = Vec::new();
         self.find(&text.text, &mut hits);
-        let place = |hit: &Hit| (text.source(hit.range.clone()), zone.unwrap_or_else(|| text.zone(hit.range.start)));
+        let whose = |hit: &Hit| match zone {
+            Some(zone) => (zone, Confidence::High),
+            None => text.zone_and_confidence(hit.range.start),
+        };
+        let place = |hit: &Hit| (text.source(hit.range.clone()), whose(hit));
         scan.findings.extend(hits.into_iter().map(|hit| finding(hit, part, place)));
     }
 
@@ -104,14 +108,19 @@ impl Detectors {
     }
 }
 
-pub(super) fn finding(hit: Hit, part: &PartId, place: impl Fn(&Hit) -> (std::ops::Range<usize>, Zone)) -> Finding {
-    let (range, zone) = place(&hit);
+pub(super) fn finding(
+    hit: Hit,
+    part: &PartId,
+    place: impl Fn(&Hit) -> (std::ops::Range<usize>, (Zone, Confidence)),
+) -> Finding {
+    let (range, (zone, confidence)) = place(&hit);
     Finding {
         detector: hit.detector.name.clone(),
         category: hit.category,
         severity: hit.severity,
         part: part.clone(),
         zone,
+        confidence,
         range,
         excerpt: hit.excerpt,
         value: hit.value,

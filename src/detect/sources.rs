@@ -23,8 +23,31 @@ pub struct DetectorSources {
     pub word_lists: Vec<SourceFile>,
     /// `wordlists/innocent/*.txt`: words and phrases that contain listed ones.
     pub innocent: Vec<SourceFile>,
+    /// `wordlists/speech/*.txt`: patterns of what is said of people.
+    pub speech: Vec<SourceFile>,
     /// `detectors/*.toml`: the organisation's own patterns.
     pub patterns: Vec<SourceFile>,
+    /// Whose personal numbers are looked for besides those of the UK.
+    pub countries: Vec<Country>,
+}
+
+/// A set of personal numbers that is looked for when it is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Country {
+    Us,
+    /// The European Union.
+    Eu,
+}
+
+impl Country {
+    pub const ALL: [Self; 2] = [Self::Us, Self::Eu];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Country::Us => "us",
+            Country::Eu => "eu",
+        }
+    }
 }
 
 impl DetectorSources {
@@ -38,7 +61,9 @@ impl DetectorSources {
                 file("wordlists/en/special-category.txt", include_str!("../../wordlists/en/special-category.txt")),
             ],
             innocent: vec![file("wordlists/innocent/en.txt", include_str!("../../wordlists/innocent/en.txt"))],
+            speech: vec![file("wordlists/speech/en.txt", include_str!("../../wordlists/speech/en.txt"))],
             patterns: Vec::new(),
+            countries: Vec::new(),
         }
     }
 }

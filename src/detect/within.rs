@@ -6,7 +6,7 @@ use super::{
     inside::{AttachmentReader, Item, Note},
     value_hash,
 };
-use crate::mail::{Message, Part, PartId, TransferEncoding, Unread, UnreadReason, Zone};
+use crate::mail::{Confidence, Message, Part, PartId, TransferEncoding, Unread, UnreadReason, Zone};
 use std::{
     sync::{Arc, LazyLock},
     time::{Duration, Instant},
@@ -125,6 +125,7 @@ impl Detectors {
                         value: value_hash(&detector.name, id.as_str().as_bytes()),
                         part: id,
                         zone: Zone::Attachment,
+                        confidence: Confidence::High,
                         range: part.body.clone(),
                         excerpt: String::new(),
                         score: 1.0,
@@ -138,7 +139,7 @@ impl Detectors {
     fn take_text(&self, part: &Part, id: &PartId, text: &str, scan: &mut Scan) {
         let mut hits = Vec::new();
         self.find(text, &mut hits);
-        let place = |_: &super::Hit| (part.body.clone(), Zone::Attachment);
+        let place = |_: &super::Hit| (part.body.clone(), (Zone::Attachment, Confidence::High));
         scan.findings.extend(hits.into_iter().map(|hit| super::scan::finding(hit, id, place)));
     }
 }

@@ -4,19 +4,19 @@
 //! only, the text for an image that is not loaded) is text here. Scripts, styles and comments are not.
 
 use super::{
-    Zone, html_entities,
+    html_entities,
+    html_marks::{Marker, Marks},
     html_tag::{Tag, attribute, comment_end, lower, raw_text_end, read_tag},
     source_map::SourceMap,
 };
 use memchr::memchr;
-use std::ops::Range;
 
 /// The text and which stretches the markup itself calls quoted, forwarded or a signature.
 #[derive(Debug, Default)]
 pub(super) struct Rendered {
     pub text: String,
     pub map: SourceMap,
-    pub marks: Vec<(Range<usize>, Zone)>,
+    pub marks: Marks,
 }
 
 /// Renders `html`.
@@ -26,26 +26,10 @@ pub(super) fn render(html: &str) -> Rendered {
         out: Rendered { text: String::with_capacity(html.len() / 2), ..Rendered::default() },
         space: None,
         preformatted: 0,
-        div_depth: 0,
-        quote_depth: 0,
-        region: None,
+        marker: Marker::default(),
     };
     renderer.run();
     renderer.out
-}
-
-/// A stretch that the markup calls something.
-struct Region {
-    element: Container,
-    depth: usize,
-    start: usize,
-    zone: Zone,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Container {
-    Div,
-    Quote,
 }
 
 struct Renderer<'a> {
@@ -54,9 +38,7 @@ struct Renderer<'a> {
     /// White space that stands before the next visible character.
     space: Option<usize>,
     preformatted: usize,
-    div_depth: usize,
-    quote_depth: usize,
-    region: Option<Region>,
+    marker: Marker,
 }
 
 impl<'a> Renderer<'a> {
@@ -69,9 +51,7 @@ impl<'a> Renderer<'a> {
                 _ => self.characters(at),
             };
         }
-        if let Some(region) = self.region.take() {
-            self.mark(region);
-        }
+        self.out.marks = std::mem::take(&mut self.marker).finish(self.out.text.len());
     }
 
     /// Text up to the next markup; white space is folded (CSS white-space: normal).
@@ -184,52 +164,11 @@ impl<'a> Renderer<'a> {
             _ if is_block(name) => self.end_line(at, false),
             _ => {}
         }
-        match (name, tag.closes) {
-            ("div", false) => {
-                self.div_depth += 1;
-                if let Some(zone) = zone_of_division(tag.attributes) {
-                    self.enter(Container::Div, self.div_depth, zone);
-                }
-            }
-            ("div", true) => {
-                self.leave(Container::Div, self.div_depth);
-                self.div_depth = self.div_depth.saturating_sub(1);
-            }
-            ("blockquote", false) => {
-                self.quote_depth += 1;
-                if !is_indent(tag.attributes) {
-                    self.enter(Container::Quote, self.quote_depth, Zone::Quoted);
-                }
-            }
-            ("blockquote", true) => {
-                self.leave(Container::Quote, self.quote_depth);
-                self.quote_depth = self.quote_depth.saturating_sub(1);
-            }
-            _ => {}
+        match tag.closes {
+            false => self.marker.open(name, tag.attributes, self.out.text.len()),
+            true => self.marker.close(name, self.out.text.len()),
         }
         tag.end
-    }
-
-    fn enter(&mut self, element: Container, depth: usize, zone: Zone) {
-        match &self.region {
-            None => self.region = Some(Region { element, depth, start: self.out.text.len(), zone }),
-            // A quotation below a signature, as Outlook on the web nests them.
-            Some(region) if region.zone == Zone::Signature && zone != Zone::Signature => {
-                let region = self.region.replace(Region { element, depth, start: self.out.text.len(), zone });
-                self.out.marks.extend(region.map(|region| (region.start..self.out.text.len(), region.zone)));
-            }
-            Some(_) => {}
-        }
-    }
-
-    fn leave(&mut self, element: Container, depth: usize) {
-        if let Some(region) = self.region.take_if(|region| region.element == element && region.depth == depth) {
-            self.mark(region);
-        }
-    }
-
-    fn mark(&mut self, region: Region) {
-        self.out.marks.push((region.start..self.out.text.len(), region.zone));
     }
 
     /// Ends the line; an empty one only where the source asks for it.
@@ -322,40 +261,6 @@ fn is_block(name: &str) -> bool {
     )
 }
 
-/// Divisions by which mail programs wrap quotations and signatures.
-fn zone_of_division(attributes: &str) -> Option<Zone> {
-    if attributes.is_empty() {
-        return None;
-    }
-    let words = |name| attribute(attributes, name).into_iter().flat_map(str::split_ascii_whitespace);
-    words("class").chain(words("id")).find_map(|word| match word.strip_prefix("x_").unwrap_or(word) {
-        "gmail_quote" | "gmail_quote_container" | "yahoo_quoted" | "protonmail_quote" => Some(Zone::Quoted),
-        "moz-forward-container" => Some(Zone::Forwarded),
-        "gmail_signature"
-        | "moz-signature"
-        | "Signature"
-        | "ms-outlook-mobile-signature"
-        | "protonmail_signature_block" => Some(Zone::Signature),
-        _ => None,
-    })
-}
-
-/// A blockquote that only indents the author's own text, as editors write it.
-fn is_indent(attributes: &str) -> bool {
-    if attribute(attributes, "type").is_some_and(|kind| kind.eq_ignore_ascii_case("cite"))
-        || attribute(attributes, "class").is_some_and(|class| class.contains("quote"))
-        || attribute(attributes, "cite").is_some()
-    {
-        return false;
-    }
-    attribute(attributes, "style").is_some_and(|style| {
-        let style: String = style.chars().filter(|c| !c.is_whitespace()).collect::<String>().to_ascii_lowercase();
-        style
-            .split(';')
-            .any(|rule| matches!(rule, "border:none" | "border:0" | "border:medium none" | "border:nonenone"))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -407,20 +312,49 @@ mod tests {
 
     #[test]
     fn marks() {
-        let zones = |html: &str| {
+        use crate::mail::html_marks::Sign::{self, Attribution, Block, Forward, Quotation, Signature};
+        let stretches = |html: &str| {
             let rendered = render(html);
-            let stretch = |(range, zone): &(Range<usize>, Zone)| (rendered.text[range.clone()].to_string(), *zone);
-            rendered.marks.iter().map(stretch).collect::<Vec<_>>()
+            let stretch =
+                |(range, sign): &(std::ops::Range<usize>, Sign)| (rendered.text[range.clone()].to_string(), *sign);
+            rendered.marks.stretches.iter().map(stretch).collect::<Vec<_>>()
         };
-        assert_eq!(
-            zones("a<blockquote>b<blockquote>c</blockquote>d</blockquote>e"),
-            [("b\nc\nd\n".into(), Zone::Quoted)]
-        );
-        assert_eq!(
-            zones("<div>a<div class=\"x gmail_quote\">b<div>c</div>d</div>e</div>"),
-            [("b\nc\nd\n".into(), Zone::Quoted)]
-        );
-        assert_eq!(zones("a<blockquote style='margin:0 0 0 40px; border: none'>b</blockquote>"), []);
-        assert_eq!(zones("a<div id=Signature>b"), [("b".into(), Zone::Signature)]);
+        for (html, expected) in [
+            ("a<blockquote>b<blockquote>c</blockquote>d</blockquote>e", vec![("b\nc\nd\n", Block)]),
+            ("a<blockquote type='cite'>b</blockquote>e", vec![("b\n", Quotation)]),
+            ("a<blockquote style='BORDER-LEFT: #000 2px solid'>b</blockquote>e", vec![("b\n", Quotation)]),
+            ("a<blockquote style='margin:0 0 0 40px; border: none'>b</blockquote>", vec![]),
+            ("<div>a<div class=\"x gmail_quote\">b<div>c</div>d</div>e</div>", vec![("b\nc\nd\n", Quotation)]),
+            (
+                "<div class=gmail_quote><div class=gmail_attr>h</div><blockquote class=gmail_quote>b</blockquote>c</div>",
+                vec![("h\n", Attribution), ("b\n", Quotation)],
+            ),
+            ("<div id=x_yahoo_quoted_12>b</div>c", vec![("b\n", Quotation)]),
+            ("<span id=OLK_SRC_BODY_SECTION><span>b</span>c</span>d", vec![("bc", Quotation)]),
+            ("<div name=quote>b</div>", vec![("b\n", Quotation)]),
+            ("<div class=moz-forward-container>b</div>", vec![("b\n", Forward)]),
+            (
+                "<div id=Signature>a<blockquote type=cite>b</blockquote></div>",
+                vec![("a\n", Signature), ("b\n", Quotation)],
+            ),
+            ("a<div id=Signature>b", vec![("b", Signature)]),
+        ] {
+            let expected: Vec<_> = expected.into_iter().map(|(text, sign)| (text.to_string(), sign)).collect();
+            assert_eq!(stretches(html), expected, "{html}");
+        }
+    }
+
+    #[test]
+    fn heads_and_frames() {
+        let heads = |html: &str| {
+            let heads = render(html).marks.heads;
+            heads.iter().map(|head| (head.at, head.certain)).collect::<Vec<_>>()
+        };
+        assert_eq!(heads("a<div id=appendonsend></div><hr><div id=divRplyFwdMsg>From"), [(3, true), (3, true)]);
+        assert_eq!(heads("a<div id=appendonsend></div><p>mine</p><hr>b"), []);
+        assert_eq!(heads("a<hr id=zwchr>b"), [(2, true)]);
+        assert_eq!(heads("a<div style='border:none;border-top:solid #E1E1E1 1.0pt'>From"), [(2, false)]);
+        assert_eq!(heads("<blockquote type=cite>a<div id=divRplyFwdMsg>b</div></blockquote>"), []);
+        assert_eq!(render("a<div class=gmail_quote>b</div>c").marks.frames.first(), Some(&(2..4)));
     }
 }

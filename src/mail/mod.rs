@@ -14,6 +14,7 @@ mod encoded_word;
 mod envelope;
 mod header;
 mod html_entities;
+mod html_marks;
 mod html_tag;
 mod html_text;
 mod id;
@@ -42,4 +43,4 @@ pub use part::{
 };
 pub use reading::{as_text, html_as_text};
 pub use recipients::{ANSWERS, NAMING};
-pub use text::{Text, Zone};
+pub use text::{Confidence, Passage, Text, Zone};

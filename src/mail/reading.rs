@@ -1,8 +1,9 @@
 //! The text of a part as its reader sees it, and what kind of mail a message is.
 
 use super::{
-    Message, Part, Text, TransferEncoding, Zone,
+    Message, Part, Passage, Text, TransferEncoding, Zone,
     charset::{self, Charset},
+    html_marks::Marks,
     html_text,
     source_map::SourceMap,
     transfer,
@@ -36,13 +37,13 @@ impl Message {
             let rendered = html_text::render(&text);
             (Text::mapped(rendered.text, rendered.map.through(&to_message)), rendered.marks)
         } else {
-            (Text::mapped(text, to_message), Vec::new())
+            (Text::mapped(text, to_message), Marks::default())
         };
         let whole = 0..text.text.len();
         text.set_zones(if part.is_attachment() {
-            vec![(whole, Zone::Attachment)]
+            vec![Passage::sure(whole, Zone::Attachment)]
         } else if part.enclosed {
-            vec![(whole, Zone::Forwarded)]
+            vec![Passage::sure(whole, Zone::Forwarded)]
         } else {
             zones::of_lines(&text.text, &marks, Context { reply: self.is_reply(), forward: self.is_forward() })
         });
@@ -114,7 +115,8 @@ mod tests {
     /// Stretches of text with their zones, line ends as bars.
     fn zones(message: &Message) -> Vec<(String, Zone)> {
         let text = message.text(message.root());
-        text.zones().iter().map(|(range, zone)| (text.text[range.clone()].replace('\n', "|"), *zone)).collect()
+        let shown = |passage: &Passage| text.text[passage.range.clone()].replace('\n', "|");
+        text.zones().iter().map(|passage| (shown(passage), passage.zone)).collect()
     }
 
     #[test]
@@ -168,7 +170,8 @@ mod tests {
             ]
         );
         let not_a_reply = parse("Subject: x\n\nFrom: Ada\nSent: Monday\nTo: Ben\n\nmine after all\n");
-        assert!(zones(&not_a_reply).iter().all(|(_, zone)| *zone == Own));
+        let text = not_a_reply.text(not_a_reply.root());
+        assert!(!text.zones().iter().any(Passage::is_quotation), "it may be the author's own");
     }
 
     #[test]
@@ -181,8 +184,8 @@ mod tests {
             let part = message.parts().iter().find(|part| part.id.as_str() == id).expect("that part");
             message.text(part).zones().to_vec()
         };
-        assert_eq!(zone("1"), [(0..1, Zone::Attachment)]);
-        assert_eq!(zone("2.1"), [(0..1, Zone::Forwarded)]);
+        assert_eq!(zone("1"), [Passage::sure(0..1, Zone::Attachment)]);
+        assert_eq!(zone("2.1"), [Passage::sure(0..1, Zone::Forwarded)]);
     }
 
     #[test]

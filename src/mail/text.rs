@@ -16,13 +16,40 @@ pub enum Zone {
     Attachment,
 }
 
+/// How sure it is whose words a stretch of text is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Confidence {
+    /// There is a sign, but it may as well be the author's own: it counts as own too.
+    Low,
+    High,
+}
+
+/// A stretch of text of one zone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passage {
+    pub range: Range<usize>,
+    pub zone: Zone,
+    pub confidence: Confidence,
+}
+
+impl Passage {
+    pub fn sure(range: Range<usize>, zone: Zone) -> Self {
+        Self { range, zone, confidence: Confidence::High }
+    }
+
+    /// Surely the words of somebody else.
+    pub fn is_quotation(&self) -> bool {
+        matches!(self.zone, Zone::Quoted | Zone::Forwarded) && self.confidence == Confidence::High
+    }
+}
+
 /// Decoded text. Offsets into `text` lead back to byte ranges of the message.
 #[derive(Clone, Debug, Default)]
 pub struct Text {
     pub text: String,
     map: SourceMap,
     /// Sorted, without gaps, covering `text`.
-    zones: Vec<(Range<usize>, Zone)>,
+    zones: Vec<Passage>,
 }
 
 impl Text {
@@ -57,15 +84,19 @@ impl Text {
 
     /// The zone of the character at `offset`.
     pub fn zone(&self, offset: usize) -> Zone {
-        let index = self.zones.partition_point(|(range, _)| range.start <= offset).saturating_sub(1);
-        self.zones.get(index).map_or(Zone::Own, |(_, zone)| *zone)
+        self.zone_and_confidence(offset).0
     }
 
-    pub fn zones(&self) -> &[(Range<usize>, Zone)] {
+    pub fn zone_and_confidence(&self, offset: usize) -> (Zone, Confidence) {
+        let index = self.zones.partition_point(|passage| passage.range.start <= offset).saturating_sub(1);
+        self.zones.get(index).map_or((Zone::Own, Confidence::High), |passage| (passage.zone, passage.confidence))
+    }
+
+    pub fn zones(&self) -> &[Passage] {
         &self.zones
     }
 
-    pub fn set_zones(&mut self, zones: Vec<(Range<usize>, Zone)>) {
+    pub fn set_zones(&mut self, zones: Vec<Passage>) {
         self.zones = zones;
     }
 }

@@ -7,7 +7,7 @@ use super::seen::{House, is_within};
 use crate::{
     detect::Finding,
     intake::Submission,
-    mail::{Address, Certainty, Field, Message, PartId, Zone},
+    mail::{Address, Certainty, Confidence, Field, Message, PartId, Zone},
 };
 use std::{collections::HashSet, ops::Range};
 use unicode_normalization::UnicodeNormalization as _;
@@ -150,6 +150,7 @@ impl Claim {
             severity: 0,
             part: PartId::header(),
             zone: Zone::Header,
+            confidence: Confidence::High,
             range: self.range.clone(),
             excerpt,
             value: number as u64,

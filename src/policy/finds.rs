@@ -2,7 +2,7 @@
 
 use crate::{
     detect::{Finding, Scan},
-    mail::Zone,
+    mail::{Confidence, Zone},
 };
 use std::collections::HashSet;
 
@@ -65,10 +65,15 @@ impl Finds {
             None => false,
         };
         self.any.iter().any(|name| **name == *finding.detector)
-            && (self.zones.is_empty() || self.zones.contains(&finding.zone))
+            && (self.zones.is_empty() || self.wants_zone(finding))
             && (self.categories.is_empty() || category())
             && finding.score >= self.min_score
             && finding.severity >= self.min_severity
+    }
+
+    /// Words that only perhaps are somebody else's count as the author's own too: in doubt they are found.
+    fn wants_zone(&self, finding: &Finding) -> bool {
+        self.zones.contains(&finding.zone) || (finding.confidence == Confidence::Low && self.zones.contains(&Zone::Own))
     }
 
     /// As the rule says it.
@@ -103,6 +108,7 @@ mod tests {
             severity,
             part: PartId::new("1"),
             zone,
+            confidence: Confidence::High,
             range: 0..1,
             excerpt: "*".into(),
             value,

@@ -174,3 +174,17 @@ fn the_directory_is_read_whole_or_not_at_all_and_a_reload_takes_the_new_one() {
     assert!(mistakes.to_string().contains("outgate.toml:8:8: "), "{mistakes}");
     assert!(mistakes.to_string().ends_with("people.csv: there is no such file"), "{mistakes}");
 }
+
+/// A rule may name another country's numbers where they are looked for, and hears of it where they are not.
+#[test]
+fn numbers_of_other_countries_are_looked_for_when_asked_for() {
+    let home = home();
+    write(home.path(), "outgate.toml", &format!("countries = ['us']\n{SETTINGS}"));
+    let rule = shipped("rules/personal-data-outside.toml")
+        .replace("\"personal.uk-nino\",", "\"personal.uk-nino\", \"personal.us-ssn\",");
+    write(home.path(), "local/rules/personal-data-outside.toml", &rule);
+    assert!(loaded(&home).detectors.names().contains(&"personal.us-ssn"));
+    write(home.path(), "outgate.toml", SETTINGS);
+    let mistakes = load(&home.path().join("outgate.toml")).err().expect("nobody looks for them").to_string();
+    assert!(mistakes.contains("personal.us-ssn"), "{mistakes}");
+}

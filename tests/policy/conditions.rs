@@ -2,8 +2,8 @@
 
 use super::world::{HEAD, facts, found, ruleset, scan_of, submission};
 use outgate::{
-    detect::{Protected, Scan},
-    mail::{Address, Ambiguity, PartId, Protection, Unread, UnreadReason, Zone},
+    detect::{Finding, Protected, Scan},
+    mail::{Address, Ambiguity, Confidence, PartId, Protection, Unread, UnreadReason, Zone},
     policy::{Directory, Earlier, Facts, Mode, Person, Tell, Written, explain, judge, rule::Outcome},
 };
 use std::{sync::Arc, time::Duration};
@@ -119,6 +119,9 @@ fn conditions_on_people_and_header() {
 fn conditions_on_what_the_scan_says() {
     let plain = Scan::default();
     let nino = scan_of(vec![found("personal.uk-nino", 1, Zone::Own), found("personal.uk-nino", 2, Zone::Quoted)]);
+    let doubtful = |zone| Finding { confidence: Confidence::Low, ..found("words.abuse", 1, zone) };
+    let doubted = scan_of(vec![doubtful(Zone::Quoted), doubtful(Zone::Signature)]);
+    let sure = scan_of(vec![found("words.abuse", 1, Zone::Quoted)]);
     let locked = Scan { protected: vec![(PartId::new("1"), Protected::EncryptedPdf)], ..Scan::default() };
     let signed =
         Scan { protected: vec![(PartId::new("1"), Protected::Mail(Protection::PgpSigned))], ..Scan::default() };
@@ -134,6 +137,11 @@ fn conditions_on_what_the_scan_says() {
         ("finds = { any = ['personal.uk-nino'], distinct = 3 }", &nino, false, "2"),
         ("finds = { any = ['personal.uk-nino'], zones = ['quoted'] }", &nino, true, "1"),
         ("finds = { any = ['personal.uk-nino'], zones = ['attachment'] }", &nino, false, "0"),
+        // What only perhaps is quoted counts as the author's own, and as quoted.
+        ("finds = { any = ['words.abuse'], zones = ['own'] }", &doubted, true, "1"),
+        ("finds = { any = ['words.abuse'], zones = ['quoted'] }", &doubted, true, "1"),
+        ("finds = { any = ['words.abuse'], zones = ['attachment'] }", &doubted, false, "0"),
+        ("finds = { any = ['words.abuse'], zones = ['own'] }", &sure, false, "0"),
         ("finds = { any = ['personal.uk-nino'], min-score = 0.95 }", &nino, false, "0"),
         ("finds = { any = ['personal.uk-nino'], min-severity = 3 }", &nino, false, "0"),
         ("encrypted = 'all'", &locked, true, "1 of 1 parts"),

@@ -5,7 +5,8 @@ use outgate::{
     diagnostic::{Diagnostics, Source},
     intake::{RetryKey, Submission},
     mail::{
-        Address, Certainty, Door, Envelope, ForwardPath, Message, Origin, PartId, ReversePath, SubmissionId, User, Zone,
+        Address, Certainty, Confidence, Door, Envelope, ForwardPath, Message, Origin, PartId, ReversePath,
+        SubmissionId, User, Zone,
     },
     policy::{Facts, KnownDomains, MaySendAs, Mode, PolicyInput, Ruleset, RulesetInputs, Tell},
     sensitive::Sensitive,
@@ -102,6 +103,7 @@ pub fn found(detector: &str, value: u64, zone: Zone) -> Finding {
         severity: 2,
         part: PartId::new("1"),
         zone,
+        confidence: Confidence::High,
         range: 0..4,
         excerpt: "****".into(),
         value,

@@ -156,9 +156,20 @@ pub fn postfix_milter() -> (Postfix, Gate, Sink) {
 
 /// With these lines at the end of outgate.toml.
 pub fn postfix_milter_with(settings: &str) -> (Postfix, Gate, Sink) {
+    let page = snippet("postfix-milter", "milter outgate.toml");
+    postfix_milter_gate(|again| Gate::with(&(page.replace("10036", again) + settings)))
+}
+
+/// With a policy of its own.
+pub fn postfix_milter_policy(policy: &str) -> (Postfix, Gate, Sink) {
+    let page = snippet("postfix-milter", "milter outgate.toml").replace("policies/baseline", "policies/own");
+    postfix_milter_gate(|again| Gate::with_policy(&page.replace("10036", again), Some(policy)))
+}
+
+/// With a gate that is given the port of the listener that does not ask.
+fn postfix_milter_gate(gate: impl FnOnce(&str) -> Gate) -> (Postfix, Gate, Sink) {
     let (world, again) = (Sink::listen(), free_port());
-    let page = snippet("postfix-milter", "milter outgate.toml").replace("10036", &again.to_string());
-    let gate = Gate::with(&(page + settings));
+    let gate = gate(&again.to_string());
     let placed = |name: &str| milter_place(&snippet("postfix-milter", name), gate.port, again);
     let main = placed("milter main.cf") + &format!("relayhost = [127.0.0.1]:{}\n{OURS}", world.port);
     let master = placed("milter master.cf") + &placed("milter listener master.cf");

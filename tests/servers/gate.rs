@@ -29,7 +29,17 @@ impl Gate {
 
     /// With settings from the document: its door is moved to a free port.
     pub fn with(settings: &str) -> Self {
+        Self::with_policy(settings, None)
+    }
+
+    /// And with a policy of its own, `policies/own`.
+    pub fn with_policy(settings: &str, policy: Option<&str>) -> Self {
         let folder = folder("gate");
+        if let Some(policy) = policy {
+            let own = folder.path().join("local/policies/own");
+            fs::create_dir_all(&own).unwrap();
+            fs::write(own.join("policy.toml"), policy).unwrap();
+        }
         let port = free_port();
         let settings = settings
             .replace("10035", &port.to_string())

@@ -3,7 +3,7 @@
 
 use super::{
     client::{Client, letter},
-    fronts::{milter_place, postfix_milter},
+    fronts::{milter_place, postfix_milter, postfix_milter_policy},
     gate::{Gate, HELD},
     group::{eventually, free_port},
     how_to::snippet,
@@ -214,4 +214,40 @@ fn a_release_comes_out_of_the_listener_that_does_not_ask() {
     assert!(arrived()[0].recipients[0].starts_with(RECIPIENT), "{}", arrived()[0].text());
     eventually("it is delivered", 30, || gate.cases()[0]["state"] == "delivered");
     assert_eq!(arrived().len(), 1);
+}
+
+/// The server discards its own copy; the copies come out of the listener that does not ask, each to one person who sees nobody else.
+#[test]
+fn each_recipient_of_a_sensitive_list_gets_a_copy_of_their_own() {
+    let policy = "organisation = 'Test'\nown-domains = ['ours.example']\n[[clause]]\nid = '7.1'\ntext = 'They do not see each other.'\n\
+                  enforced-by = ['sensitive-list']\n[sensitive-list]\nsubjects = ['bereavement group']\n";
+    let (postfix, gate, world) = postfix_milter_policy(policy);
+    let people: Vec<String> = (1..=8).map(|person| format!("<person{person}@elsewhere.example>")).collect();
+    let people: Vec<&str> = people.iter().map(String::as_str).collect();
+    let text = String::from_utf8(letter("bereavement group", PLAIN)).unwrap();
+    let start = text.find("\r\nTo: ").map_or(0, |at| at + 2);
+    let end = start + text[start..].find("\r\n").unwrap();
+    let message = format!("{}To: {}{}", &text[..start], people.join(",\r\n "), &text[end..]);
+    assert_eq!(Client::greet(postfix.port).0.hand_in(SENDER, &people, message.as_bytes()).code, 250);
+    let copies = || world.titled("bereavement group");
+    eventually("all copies", 30, || copies().len() >= people.len());
+    thread::sleep(Duration::from_millis(500));
+    let mut reached: Vec<String> = Vec::new();
+    for copy in copies() {
+        let [recipient] = &copy.recipients[..] else { panic!("{:?}", copy.recipients) };
+        let address = recipient.split_whitespace().next().unwrap().trim_matches(['<', '>']).to_string();
+        assert!(copy.contains(&format!("To: {address}")), "{}", copy.text());
+        assert_eq!(
+            copy.text().matches("@elsewhere.example").count() - copy.head().matches("for <").count(),
+            1,
+            "{}",
+            copy.text()
+        );
+        reached.push(address);
+    }
+    reached.sort();
+    let mut wanted: Vec<_> = people.iter().map(|person| person.trim_matches(['<', '>'])).collect();
+    wanted.sort_unstable();
+    assert_eq!(reached, wanted);
+    assert!(gate.cases().is_empty());
 }

@@ -39,7 +39,7 @@ fn memory_and_files_do_not_grow_and_nothing_is_lost() {
         first.2,
         last.2
     );
-    tally.assert_nothing_lost(away);
+    tally.assert_none_lost(away);
     assert!(last.2 <= first.2 + 8, "files stay open");
     assert!(minutes < 30.0 || slope <= 1.0, "memory grows");
 }

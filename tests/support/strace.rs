@@ -45,8 +45,9 @@ impl Strace {
 
 impl Drop for Strace {
     fn drop(&mut self) {
-        // SIGINT lets go of the process first; a killed strace does too, in its own time.
-        let _ = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status();
+        // Not SIGINT: whoever was started in the background by a shell ignores it, and so would strace. The kernel lets go of the
+        // process when its tracer ends.
+        let _ = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
         let _ = self.child.wait();
     }
 }

@@ -76,9 +76,9 @@ fn read(message: &Message, part: &Part) {
         assert!(within(&source, &part.body), "{}: {source:?} of {:?}", part.id, part.body);
     }
     let mut at = 0;
-    for (range, _) in text.zones() {
-        assert_eq!(range.start, at, "a gap between zones");
-        at = range.end;
+    for passage in text.zones() {
+        assert_eq!(passage.range.start, at, "a gap between zones");
+        at = passage.range.end;
     }
     assert_eq!(at, text.text.len(), "text without a zone");
 }

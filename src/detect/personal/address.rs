@@ -27,6 +27,7 @@ pub(super) fn read(folded: &Folded, digit: usize) -> Option<Candidate> {
     let named = ends_like_a_street(&folded.cased.as_bytes()[street.clone()]);
     let (end, score) = match postcode_behind(text, street.end) {
         Some(postcode) => (postcode.end, if named.is_some() { 0.9 } else { 0.7 }),
+        None if is_abroad(text, street.end) => return None,
         None => (street.start + named?, 0.5),
     };
     let written = text[digit..end].iter().filter(|byte| byte.is_ascii_alphanumeric());
@@ -90,6 +91,26 @@ fn postcode_behind(text: &[u8], from: usize) -> Option<Range<usize>> {
     (plain && ends <= 3).then_some(found)
 }
 
+/// The next number is a postal code of five digits, as in Boston, MA 02131-1234 or 10115 Berlin.
+fn is_abroad(text: &[u8], from: usize) -> bool {
+    let window = &text[from..text.len().min(from + LONGEST)];
+    let mut at = 0;
+    // `Suite 1100` stands in between.
+    for _ in 0..2 {
+        let Some(start) = window[at..].iter().position(u8::is_ascii_digit).map(|start| at + start) else {
+            return false;
+        };
+        let length = window[start..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        at = start + length;
+        // A telephone number goes on.
+        let goes_on = window.get(at) == Some(&b' ') && window.get(at + 1).is_some_and(u8::is_ascii_digit);
+        if length == 5 && !goes_on {
+            return memchr::memchr_iter(b'\n', &window[..start]).count() <= 3;
+        }
+    }
+    false
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::assert_found;
@@ -103,6 +124,10 @@ mod tests {
                 ("17A The Green\nCarlisle\nCA1 1AA", "17A The Green\nCarlisle\nCA1 1AA"),
                 ("123 Kingsway,\n> Derby, DE1 1AA", "123 Kingsway,\n> Derby, DE1 1AA"),
                 ("moved to 5 Beech Close next week", "5 Beech Close"),
+                ("106 Longhorn Road\nWinter Park FL 32792", ""),
+                ("16 Eye Street NW, Suite 1100, Washington, DC 20006", ""),
+                ("12 Garden Street, 10115 Berlin", ""),
+                ("5 Beech Close, tel. 01632 960001", "5 Beech Close"),
                 ("we have 340 units left in stock", ""),
                 ("on 12 March we met at the park", ""),
                 ("chapter 3. The road ahead", ""),

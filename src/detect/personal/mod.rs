@@ -3,6 +3,7 @@
 //!
 //! One pass: everything here begins at or before a run of digits, but for e-mail addresses, which are found by their `@`.
 
+mod abroad;
 mod address;
 mod bank;
 mod birth;
@@ -10,6 +11,7 @@ mod card;
 mod chi;
 mod context;
 mod email;
+mod hcn;
 mod iban;
 mod licence;
 mod nhs;
@@ -21,7 +23,7 @@ mod postcode;
 mod utr;
 mod vehicle;
 
-use super::{Detector, Hit, fold::Folded};
+use super::{Country, Detector, Hit, fold::Folded};
 use context::{Evidence, Tables, Vocabulary};
 use std::{ops::Range, sync::Arc};
 
@@ -59,7 +61,28 @@ struct Candidate {
 }
 
 impl Personal {
-    pub fn new() -> Self {
+    /// The UK's, and those of these countries.
+    pub fn with(countries: &[Country]) -> Self {
+        let mut personal = Self::of_the_uk();
+        let kind = |name, kind, read, vocabulary| Kind {
+            detector: Detector::new(name, kind),
+            read,
+            vocabulary,
+            capitals: false,
+            closeness: 0.0,
+        };
+        // Behind the UK's: the same digits are more likely one of these.
+        if countries.contains(&Country::Us) {
+            personal.kinds.push(kind("personal.us-ssn", "US_SSN", abroad::ssn, abroad::ssn_vocabulary()));
+        }
+        if countries.contains(&Country::Eu) {
+            personal.kinds.push(kind("personal.eu-vat", "EU_VAT", abroad::vat, abroad::vat_vocabulary()));
+            personal.kinds.push(kind("personal.eu-id", "EU_ID", abroad::id, abroad::id_vocabulary()));
+        }
+        personal
+    }
+
+    fn of_the_uk() -> Self {
         let kind = |name, kind, read, vocabulary| Kind {
             detector: Detector::new(name, kind),
             read,
@@ -75,6 +98,7 @@ impl Personal {
                 kind("personal.payment-card", "PAYMENT_CARD", card::read, card::vocabulary()),
                 kind("personal.uk-nhs", "UK_NHS", nhs::read, nhs::vocabulary()),
                 kind("personal.uk-chi", "UK_CHI", chi::read, chi::vocabulary()),
+                kind("personal.uk-hcn", "UK_HCN", hcn::read, hcn::vocabulary()),
                 kind("personal.uk-utr", "UK_UTR", utr::read, utr::vocabulary()),
                 kind("personal.uk-bank-account", "UK_BANK_ACCOUNT", bank::read, bank::vocabulary()),
                 kind("personal.uk-passport", "UK_PASSPORT", passport::read, passport::vocabulary()),
@@ -151,8 +175,13 @@ fn hit(detector: &Arc<Detector>, candidate: Candidate, score: f32, folded: &Fold
 
 #[cfg(test)]
 pub(super) fn found(text: &str) -> Vec<(String, String)> {
+    found_by(&Personal::with(&[]), text)
+}
+
+#[cfg(test)]
+fn found_by(personal: &Personal, text: &str) -> Vec<(String, String)> {
     let mut hits = Vec::new();
-    Personal::new().find(&Folded::new(text), &mut hits);
+    personal.find(&Folded::new(text), &mut hits);
     hits.into_iter().map(|hit| (hit.detector.kind.to_string(), text[hit.range].to_string())).collect()
 }
 

@@ -17,7 +17,6 @@ pub(super) fn vocabulary() -> Vocabulary {
             "nhs no.",
             "patient no",
             "patient number",
-            "h&c",
         ],
         &[
             "order",

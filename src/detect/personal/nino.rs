@@ -158,7 +158,7 @@ mod tests {
     fn excerpt_value_and_score() {
         let mut hits = Vec::new();
         let text = "NI number AB123456A, again: ab 12 34 56 a (NI)";
-        super::super::Personal::new().find(&super::super::Folded::new(text), &mut hits);
+        super::super::Personal::with(&[]).find(&super::super::Folded::new(text), &mut hits);
         assert_eq!(hits.len(), 2);
         assert_eq!(hits[0].excerpt, "AB ** ** ** A");
         assert_eq!(hits[0].value, hits[1].value);

@@ -164,7 +164,7 @@ fn report(matcher: &Matcher, word: &[u8], range: Range<usize>, found: &mut impl 
     !entries.is_empty()
 }
 
-fn unleet(byte: u8, one: u8) -> u8 {
+pub(super) fn unleet(byte: u8, one: u8) -> u8 {
     match byte {
         b'0' => b'o',
         b'1' | b'|' | b'!' => one,
@@ -178,7 +178,7 @@ fn unleet(byte: u8, one: u8) -> u8 {
 }
 
 /// Every letter drawn out to three or more comes down to `keep`.
-fn shortened(word: &[u8], keep: usize) -> Vec<u8> {
+pub(super) fn shortened(word: &[u8], keep: usize) -> Vec<u8> {
     word.chunk_by(|a, b| a == b)
         .flat_map(|chunk| &chunk[..if chunk.len() > 2 { keep } else { chunk.len() }])
         .copied()

@@ -121,10 +121,10 @@ impl<'a> Reading<'a> {
         match (key, value) {
             ("category", "") => self.mistake("a category has a name"),
             ("category", name) => self.category = Some(name.to_string()),
-            ("severity", "mild") => self.severity = 1,
-            ("severity", "strong") => self.severity = 2,
-            ("severity", "severe") => self.severity = 3,
-            ("severity", _) => self.mistake("severity is `mild`, `strong` or `severe`"),
+            ("severity", name) => match severity(name) {
+                Some(known) => self.severity = known,
+                None => self.mistake("severity is `mild`, `strong` or `severe`"),
+            },
             _ => self.mistake(format!("unknown key `{key}`; allowed: category, severity")),
         }
     }
@@ -148,23 +148,38 @@ impl<'a> Reading<'a> {
         if content.len() > LONGEST_ENTRY {
             return self.mistake(format!("an entry has at most {LONGEST_ENTRY} bytes"));
         }
-        let mut forms = Vec::new();
-        for written in content.split(',') {
-            let (stem, endings): (Vec<&str>, Vec<&str>) =
-                written.split_whitespace().partition(|word| !word.starts_with('+') || word.len() == 1);
-            let stem = stem.join(" ");
-            if !stem.chars().any(char::is_alphanumeric) {
-                return self.mistake("an entry needs a letter or a digit");
+        match forms(content) {
+            Ok(forms) => {
+                self.list.entries.push(Entry { forms, category: self.category.clone(), severity: self.severity });
             }
-            forms.extend(endings.iter().map(|ending| format!("{stem}{}", &ending[1..])));
-            forms.insert(forms.len() - endings.len(), stem);
+            Err(why) => self.mistake(why),
         }
-        self.list.entries.push(Entry { forms, category: self.category.clone(), severity: self.severity });
     }
 }
 
+pub(super) fn severity(name: &str) -> Option<u8> {
+    let place = ["mild", "strong", "severe"].iter().position(|known| *known == name)?;
+    Some(place as u8 + 1)
+}
+
+/// `word +s, another form`: all forms of one entry, the entry itself first.
+pub(super) fn forms(content: &str) -> Result<Vec<String>, &'static str> {
+    let mut forms = Vec::new();
+    for written in content.split(',') {
+        let (stem, endings): (Vec<&str>, Vec<&str>) =
+            written.split_whitespace().partition(|word| !word.starts_with('+') || word.len() == 1);
+        let stem = stem.join(" ");
+        if !stem.chars().any(char::is_alphanumeric) {
+            return Err("an entry needs a letter or a digit");
+        }
+        forms.extend(endings.iter().map(|ending| format!("{stem}{}", &ending[1..])));
+        forms.insert(forms.len() - endings.len(), stem);
+    }
+    Ok(forms)
+}
+
 /// A `#` at the start of the line or behind white space begins a comment.
-fn without_comment(line: &str) -> &str {
+pub(super) fn without_comment(line: &str) -> &str {
     let bytes = line.as_bytes();
     let comment = memchr::memchr_iter(b'#', bytes).find(|at| *at == 0 || bytes[at - 1].is_ascii_whitespace());
     &line[..comment.unwrap_or(line.len())]

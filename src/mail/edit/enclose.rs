@@ -52,7 +52,7 @@ pub(super) fn enclose(
     }
     refuse_doubt(message, 0)?;
     let added: Vec<usize> =
-        (0..notices.len()).filter(|index| !stands_in_message(message, notices[*index], newline)).collect();
+        (0..notices.len()).filter(|index| !stands_in_message(message, notices, *index, newline)).collect();
     if added.is_empty() {
         return Ok(None);
     }
@@ -163,5 +163,53 @@ impl Writer<'_> {
             true => out.extend_from_slice(text),
             false => qp_encode(text, 0, self.newline, out),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::mail::{
+        Edit, Message,
+        edit::{Instead, Notice, Seal, Transport, apply},
+    };
+    use std::{collections::BTreeMap, sync::Arc};
+
+    fn notice(plain: &str, known_by: &[&str], instead: Instead) -> Edit {
+        let known_by = known_by.iter().map(|words| words.to_string()).collect();
+        let sealed = BTreeMap::from([(Seal::PgpSigned, instead)]);
+        Edit::AppendNotice { notice: Arc::new(Notice { plain: plain.into(), known_by, sealed, ..Notice::default() }) }
+    }
+
+    fn signed() -> Message {
+        let text = "From: ada@ours.example\nSubject: x\nBcc: ben@elsewhere.example\nMIME-Version: 1.0\n\
+                    Content-Type: multipart/signed;\n protocol=\"application/pgp-signature\"; boundary=b\n\n--b\n\nHello.\n--b\n\
+                    Content-Type: application/pgp-signature\n\nAAAA\n--b--\n";
+        Message::parse(text.replace('\n', "\r\n").into_bytes())
+    }
+
+    fn left(edits: &[Edit]) -> Result<String, String> {
+        let applied = apply(&signed(), edits, Transport::default()).map_err(|failure| failure.to_string())?;
+        Ok(String::from_utf8(applied.bytes()).expect("ASCII"))
+    }
+
+    #[test]
+    fn several_notices_stand_together_and_what_one_says_no_other_repeats() {
+        let long = notice("Example Support, a charity.", &[], Instead::Wrap);
+        let left =
+            left(&[long, notice("Example Support", &["Example Support"], Instead::CoveringNote)]).expect("added");
+        assert_eq!(left.matches("Example Support").count(), 1);
+        assert!(left.contains("message/rfc822"), "of two ways the covering note counts: {left}");
+        let (outer, inner) = left.split_once("message/rfc822").expect("it is there");
+        assert!(outer.contains("Bcc:") && !inner.contains("Bcc:"), "{left}");
+        assert!(inner.contains(
+            "From: ada@ours.example\r\nSubject: x\r\nMIME-Version: 1.0\r\nContent-Type: multipart/signed;\r\n protocol"
+        ));
+    }
+
+    #[test]
+    fn one_that_wants_something_else_stops_all_of_its_kind() {
+        let failure =
+            left(&[notice("One.", &[], Instead::Wrap), notice("Two.", &[], Instead::Hold)]).expect_err("not both");
+        assert_eq!(failure, "append-notice: the message is signed or encrypted (pgp-signed)");
     }
 }

@@ -102,9 +102,13 @@ pub(super) fn append(
     Ok(Some(edit))
 }
 
-/// Whether a notice stands in a text of the message that may be read: beside what is signed or encrypted.
-pub(super) fn stands_in_message(message: &Message, notice: &Notice, newline: &'static [u8]) -> bool {
-    let wanted = Wanted::new(notice);
+/// Whether the notice of this index need not be added to what is signed or encrypted: another says it, or it stands in a text
+/// of the message that may be read.
+pub(super) fn stands_in_message(message: &Message, notices: &[&Notice], index: usize, newline: &'static [u8]) -> bool {
+    let wanted = Wanted::new(notices[index]);
+    if is_said(notices, index, &wanted) {
+        return true;
+    }
     let readable = |part: &Part| part.is_text() && !part.enclosed && !part.is_attachment();
     message.parts().iter().enumerate().filter(|(_, part)| readable(part)).any(|(index, part)| {
         Body::read(message, part, newline).is_ok_and(|body| wanted.stands_in_part(message, index, &body.view))

@@ -1,7 +1,7 @@
 //! A notice in text/plain: where in the text it stands, and how its lines are written.
 
 use super::Notice;
-use crate::mail::{Part, Text, Zone};
+use crate::mail::{Part, Passage, Text};
 
 /// Longest line of a notice as it is written raw; behind it a break at a space (RFC 5322 2.1.1 allows 998).
 const LONGEST: usize = 900;
@@ -25,15 +25,14 @@ impl Lines {
 }
 
 /// Where the quoted or forwarded text begins that stands behind all of the author's own; the notice then belongs
-/// in front of it.
+/// in front of it. What is not surely a quotation may be the author's own, and the notice goes behind it.
 pub(super) fn trailing_quote(text: &Text) -> Option<usize> {
-    let shown = |zone: &&(std::ops::Range<usize>, Zone)| !text.text[zone.0.clone()].trim().is_empty();
-    let is_quote = |zone: &Zone| matches!(zone, Zone::Quoted | Zone::Forwarded);
+    let shown = |passage: &&Passage| !text.text[passage.range.clone()].trim().is_empty();
     let from_behind = || text.zones().iter().rev();
     let last = from_behind().find(shown)?;
-    is_quote(&last.1).then_some(())?;
-    let quotes = from_behind().take_while(|zone| is_quote(&zone.1) || !shown(zone));
-    quotes.filter(|zone| is_quote(&zone.1)).last().map(|zone| zone.0.start)
+    last.is_quotation().then_some(())?;
+    let quotes = from_behind().take_while(|passage| passage.is_quotation() || !shown(passage));
+    quotes.filter(|passage| passage.is_quotation()).last().map(|passage| passage.range.start)
 }
 
 /// Whether each of the last lines has its own sign of a quotation, so that what follows cannot be taken for a part of it.
@@ -133,6 +132,7 @@ fn wrap(line: &str, width: usize, soft: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mail::{Confidence, Zone};
 
     fn shown(text: &str) -> Text {
         let mut shown = Text::default();
@@ -177,9 +177,13 @@ mod tests {
     #[test]
     fn the_quote_behind_all_own_text() {
         let mut text = shown("Hi\n\nOn Monday:\n> old\n\n");
-        text.set_zones(vec![(0..4, Zone::Own), (4..21, Zone::Quoted), (21..22, Zone::Own)]);
+        let own = |range| Passage::sure(range, Zone::Own);
+        let quoted = |range| Passage::sure(range, Zone::Quoted);
+        text.set_zones(vec![own(0..4), quoted(4..21), own(21..22)]);
         assert_eq!(trailing_quote(&text), Some(4));
-        text.set_zones(vec![(0..4, Zone::Quoted), (4..22, Zone::Own)]);
+        text.set_zones(vec![quoted(0..4), own(4..22)]);
         assert_eq!(trailing_quote(&text), None);
+        text.set_zones(vec![own(0..4), Passage { confidence: Confidence::Low, ..quoted(4..21) }, own(21..22)]);
+        assert_eq!(trailing_quote(&text), None, "it may be the author's own");
     }
 }

@@ -5,7 +5,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 
 const HEAD: &str = "From: a@ours.example\r\nSubject: Re: x\r\nIn-Reply-To: <1@x.example>\r\nMIME-Version: 1.0\r\n";
 
-fn both(marked: &str, kind: &str, at: Placement) {
+fn both(head: &str, marked: &str, kind: &str, at: Placement) {
     for encoding in ["8bit", "quoted-printable", "base64"] {
         let body = marked.replacen('|', "", 1);
         let written = match encoding {
@@ -18,7 +18,7 @@ fn both(marked: &str, kind: &str, at: Placement) {
             _ => body,
         };
         let head =
-            format!("{HEAD}Content-Type: text/{kind}; charset=utf-8\r\nContent-Transfer-Encoding: {encoding}\r\n");
+            format!("{head}Content-Type: text/{kind}; charset=utf-8\r\nContent-Transfer-Encoding: {encoding}\r\n");
         let message = Message::parse(format!("{head}\r\n{written}").into_bytes());
         let notice = Notice { plain: "The notice.".into(), html: "The notice.".into(), at, ..Notice::default() };
         let edits = [Edit::AppendNotice { notice: Arc::new(notice) }];
@@ -53,8 +53,25 @@ fn at_the_end_of_the_authors_own_text() {
         ("html", "<body><blockquote type=\"cite\">old</blockquote><p>Hi</p>|</body>"),
         ("html", "<body><table><tr><td>Hi</td></tr><tr><td><blockquote>old</blockquote></td></tr></table>|</body>"),
     ] {
-        both(marked, kind, Placement::EndOfOwnText);
+        both(HEAD, marked, kind, Placement::EndOfOwnText);
     }
+}
+
+/// What only perhaps is a quotation may be the author's own: the notice stands behind it, and is found there again.
+#[test]
+fn behind_what_is_no_sure_quotation() {
+    let new = "From: a@ours.example\r\nSubject: x\r\nMIME-Version: 1.0\r\n";
+    for (kind, marked) in [
+        ("plain", "Hi\r\n\r\nFrom: Ann\r\nSent: Friday\r\nTo: me\r\nSubject: x\r\n\r\nold\r\n\r\n|"),
+        ("plain", "Hi\r\n\r\n> old\r\n\r\n|"),
+        ("html", "<body><p>Hi</p><p><b>From:</b> Ann<br><b>Sent:</b> Friday<br><b>To:</b> me</p><p>old</p>|</body>"),
+        ("html", "<body><p>Hi</p><blockquote>old</blockquote>|</body>"),
+    ] {
+        both(new, marked, kind, Placement::EndOfOwnText);
+        both(new, marked, kind, Placement::EndOfMessage);
+    }
+    let marked = "<body><p>See my answers in red.</p><p><b>From:</b> Ann<br><b>Sent:</b> Friday<br><b>To:</b> me</p><p>old</p>|</body>";
+    both(HEAD, marked, "html", Placement::EndOfOwnText);
 }
 
 #[test]
@@ -69,7 +86,7 @@ fn at_the_end_of_the_message() {
             "<body><p>Hi</p><hr><div><b>From:</b> Ann<br><b>Sent:</b> Friday<br><b>To:</b> me<p>old</p></div>|</body>",
         ),
     ] {
-        both(marked, kind, Placement::EndOfMessage);
+        both(HEAD, marked, kind, Placement::EndOfMessage);
     }
 }
 

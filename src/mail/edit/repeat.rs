@@ -2,9 +2,9 @@
 //!
 //! Compared by letters and digits alone, so that neither reflowing nor another markup hides it.
 
-use super::Notice;
 use super::NoticeDigest;
-use crate::mail::{Message, Text, Zone};
+use super::{Notice, notice_plain};
+use crate::mail::{Confidence, Message, Passage, Text, Zone};
 use memchr::memmem;
 use sha2::{Digest as _, Sha256};
 
@@ -66,17 +66,23 @@ fn own(text: &Text) -> String {
         return essence(&text.text);
     }
     let mut out = String::new();
-    for (range, zone) in text.zones() {
-        match is_own(*zone) {
-            true => push_essence(&text.text[range.clone()], &mut out),
+    for passage in text.zones() {
+        match is_own(passage, text) {
+            true => push_essence(&text.text[passage.range.clone()], &mut out),
             false => out.push(' '),
         }
     }
     out
 }
 
-fn is_own(zone: Zone) -> bool {
-    matches!(zone, Zone::Own | Zone::Signature | Zone::Notice)
+/// A copied message that is not surely one and has no sign on its lines: a notice was put at its end.
+fn is_own(passage: &Passage, text: &Text) -> bool {
+    let doubtful = || {
+        passage.confidence == Confidence::Low
+            && passage.range.end == text.text.len()
+            && !notice_plain::is_marked_to_its_end(text)
+    };
+    matches!(passage.zone, Zone::Own | Zone::Signature | Zone::Notice) || doubtful()
 }
 
 /// The author's own zones as they are.
@@ -84,8 +90,10 @@ fn own_words(text: &Text) -> String {
     if text.zones().is_empty() {
         return text.text.clone();
     }
-    let zones =
-        text.zones().iter().map(|(range, zone)| if is_own(*zone) { &text.text[range.clone()] } else { "\n\u{0}\n" });
+    let zones = text.zones().iter().map(|passage| match is_own(passage, text) {
+        true => &text.text[passage.range.clone()],
+        false => "\n\u{0}\n",
+    });
     zones.collect()
 }
 
@@ -143,6 +151,11 @@ mod tests {
         shown
     }
 
+    fn zones(ends: &[(usize, Zone)]) -> Vec<Passage> {
+        let starts = std::iter::once(0).chain(ends.iter().map(|(end, _)| *end));
+        starts.zip(ends).map(|(start, (end, zone))| Passage::sure(start..*end, *zone)).collect()
+    }
+
     fn wanted(plain: &str, html: &str) -> Wanted {
         Wanted::new(&Notice { name: "n".into(), plain: plain.into(), html: html.into(), ..Notice::default() })
     }
@@ -173,7 +186,7 @@ mod tests {
             assert_eq!(wanted.stands_in(&shown(text)), stands, "{text}");
         }
         let mut text = shown("Hello, an exempt\n> x\ncharity\n> 1165856\n");
-        text.set_zones(vec![(0..17, Zone::Own), (17..21, Zone::Quoted), (21..29, Zone::Own), (29..39, Zone::Quoted)]);
+        text.set_zones(zones(&[(17, Zone::Own), (21, Zone::Quoted), (29, Zone::Own), (39, Zone::Quoted)]));
         assert!(!wanted.stands_in(&text), "neither across a quotation nor in one");
         let other = Notice { plain: "The charity (no. 1165856) is not liable.".into(), ..Notice::default() };
         assert!(wanted.is_said_by(&other) && !wanted.is_said_by(&Notice::default()));
@@ -183,9 +196,9 @@ mod tests {
     fn quoted_does_not_count() {
         let wanted = wanted("Confidential notice", "");
         let mut text = shown("Hello\n> Confidential notice\n");
-        text.set_zones(vec![(0..6, Zone::Own), (6..28, Zone::Quoted)]);
+        text.set_zones(zones(&[(6, Zone::Own), (28, Zone::Quoted)]));
         assert!(!wanted.stands_in(&text));
-        text.set_zones(vec![(0..6, Zone::Own), (6..28, Zone::Signature)]);
+        text.set_zones(zones(&[(6, Zone::Own), (28, Zone::Signature)]));
         assert!(wanted.stands_in(&text));
     }
 }
