@@ -10,7 +10,7 @@ use std::{
 /// Of one attachment, all members together.
 const MOST_BYTES: u64 = 256 << 20;
 const MOST_MEMBERS: u32 = 2_000;
-const MOST_TEXT: usize = 64 << 20;
+const MOST_TEXT: usize = 32 << 20;
 /// Once more than the second came out, it may be at most the first times what went in.
 const MOST_RATIO: u64 = 200;
 const RATIO_FROM: u64 = 10 << 20;
@@ -61,7 +61,9 @@ impl<R: Read> Read for Counted<R> {
         let length = self.inner.read(buffer)?;
         self.unpacked += length as u64;
         let within_ratio = self.unpacked <= RATIO_FROM || self.unpacked / MOST_RATIO <= self.packed;
-        if !self.budget.take_bytes(length as u64) || !within_ratio {
+        // Nobody gets what would still come.
+        let is_told = self.budget.text.get() > MOST_TEXT;
+        if !self.budget.take_bytes(length as u64) || !within_ratio || is_told {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         Ok(length)

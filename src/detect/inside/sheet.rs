@@ -3,7 +3,7 @@
 
 use super::{
     Note, Out, below,
-    xml::{Piece, attribute, walk},
+    xml::{Piece, attribute, attributes, walk},
     zip::{Archive, Failed, stream},
 };
 use crate::mail::UnreadReason;
@@ -246,10 +246,18 @@ impl Rows<'_> {
     fn take(&mut self, piece: &Piece<'_>) {
         match piece {
             Piece::Start("c", tag) => {
-                self.kind = attribute(tag, "t").unwrap_or_default();
-                self.style = attribute(tag, "s").and_then(|style| style.parse().ok()).unwrap_or(0);
-                self.value.clear();
-                let column = attribute(tag, "r").and_then(|cell| column(&cell)).unwrap_or(self.column);
+                self.kind.clear();
+                (self.style, self.value) = (0, String::new());
+                let mut at = self.column;
+                for (key, value) in attributes(tag) {
+                    match &*key {
+                        "t" => self.kind = value.into(),
+                        "s" => self.style = value.parse().unwrap_or(0),
+                        "r" => at = column(&value).unwrap_or(at),
+                        _ => {}
+                    }
+                }
+                let column = at;
                 // Cells that are empty are left out, and those behind them still stand under their heading.
                 let missing = column.saturating_sub(self.column).min(MOST_EMPTY);
                 self.text.extend(std::iter::repeat_n('\t', missing));

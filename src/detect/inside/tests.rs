@@ -128,7 +128,7 @@ fn bombs_end_as_unread() {
     let zeros = vec![0; 40 << 20];
     assert!(unread(&gzipped(&zeros)).iter().any(|(_, reason)| *reason == UnreadReason::TooLarge));
     let flat = zipped(&[("a", &zeros), ("b", &zeros)]);
-    assert_eq!(unread(&flat).len(), 2);
+    assert_eq!(unread(&flat).iter().filter(|(_, reason)| *reason == UnreadReason::TooLarge).count(), 2);
     let laughs = br#"<?xml version="1.0"?><!DOCTYPE l [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;">]><l>&b;</l>"#;
     assert_eq!(unread(laughs), [("".into(), UnreadReason::Damaged)]);
     let nested = format!("<?xml version=\"1.0\"?>{}", "<a>".repeat(100_000));

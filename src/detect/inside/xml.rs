@@ -9,7 +9,10 @@ use quick_xml::{
     Reader, XmlVersion,
     events::{BytesStart, Event},
 };
-use std::io::{self, BufRead, BufReader, Read};
+use std::{
+    borrow::Cow,
+    io::{self, BufRead, BufReader, Read},
+};
 
 const MOST_DEPTH: usize = 256;
 
@@ -29,6 +32,13 @@ pub(super) fn attribute(tag: &BytesStart<'_>, name: &str) -> Option<String> {
     let mut named = all.with_checks(false).filter_map(Result::ok);
     let found = named.find(|attribute| attribute.key.local_name().as_ref() == name)?;
     found.normalized_value(XmlVersion::Implicit1_0).ok().map(|value| value.into_owned())
+}
+
+/// All attributes as they are written: for values that no entity stands in.
+pub(super) fn attributes<'t>(tag: &'t BytesStart<'_>) -> impl Iterator<Item = (&'t str, Cow<'t, str>)> {
+    let mut all = tag.attributes();
+    all.with_checks(false);
+    all.filter_map(Result::ok).map(|attribute| (attribute.key.into_inner(), attribute.value))
 }
 
 /// Walks through to the end. What came before an error has been handed over.
@@ -110,6 +120,9 @@ impl<R: BufRead> BufRead for Markup<R> {
     }
 }
 
+/// Attributes that are text.
+const TOLD: [&str; 5] = ["descr", "tooltip", "author", "w:author", "w:tooltip"];
+
 /// A document's paragraphs and tables as lines and tabs.
 #[derive(Default)]
 pub(super) struct Layout {
@@ -134,9 +147,10 @@ impl Layout {
                     "binary-data" => self.skipped += 1,
                     _ => {}
                 }
-                for told in ["descr", "tooltip", "author"] {
-                    // What a reader sees of a picture, a link, a change; and who wrote it.
-                    if let Some(value) = attribute(tag, told).filter(|value| !value.trim().is_empty()) {
+                // What a reader sees of a picture, a link, a change; and who wrote it.
+                for told in attributes(tag).filter(|(key, _)| TOLD.contains(key)) {
+                    let name = told.0.rsplit(':').next().unwrap_or(told.0);
+                    if let Some(value) = attribute(tag, name).filter(|value| !value.trim().is_empty()) {
                         self.text.push_str(&format!("\n{value}\n"));
                     }
                 }

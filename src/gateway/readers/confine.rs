@@ -18,7 +18,7 @@ use std::{
 const ADDRESS_SPACE: u64 = 256 << 20;
 
 /// Processor time for one attachment.
-const PROCESSOR: u64 = 5;
+const PROCESSOR: u64 = 4;
 
 /// Shuts this process off; whether with Landlock. None: it is not shut off, and must not read.
 pub(super) fn confine(stream: &File) -> Option<bool> {
