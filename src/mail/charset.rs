@@ -49,8 +49,7 @@ pub(super) fn decode(bytes: Cow<'_, [u8]>, charset: Charset) -> (String, SourceM
     let encoding = match charset {
         Charset::Known(encoding) if !encoding.is_single_byte() && encoding != UTF_8 => encoding,
         // The label is no proof against bytes that are plainly UTF-16, and no reader would go by it.
-        _ if memchr::memchr(0, &bytes).is_some() => utf_16(&bytes).unwrap_or(labelled(charset)),
-        _ => labelled(charset),
+        _ => plainly_utf_16(&bytes).unwrap_or(labelled(charset)),
     };
     let stands_as_it_is = match encoding {
         _ if encoding == UTF_8 => std::str::from_utf8(&bytes).is_ok(),
@@ -75,7 +74,11 @@ fn labelled(charset: Charset) -> &'static Encoding {
     }
 }
 
-/// UTF-16 by its mark, or by a zero in every other place.
+/// UTF-16 by its mark and a zero byte somewhere, or by a zero in every other place.
+pub(super) fn plainly_utf_16(bytes: &[u8]) -> Option<&'static Encoding> {
+    utf_16(bytes).filter(|_| memchr::memchr(0, bytes).is_some())
+}
+
 fn utf_16(bytes: &[u8]) -> Option<&'static Encoding> {
     if let Some((encoding, _)) = Encoding::for_bom(bytes) {
         return (encoding != UTF_8).then_some(encoding);

@@ -4,10 +4,10 @@ use super::{Category, Disposition, Fallback, Ground, Verdict};
 use crate::mail::{
     Edit, Message,
     dkim::Dkim,
-    edit::{self, Applied, EditFailure, Instead, Skipped, Transport},
+    edit::{self, Applied, EditFailure, Instead, Notice, Seal, Skipped, Transport},
 };
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// An edit and what happens when it cannot be made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +15,16 @@ pub struct PlannedEdit {
     pub edit: Edit,
     pub rule: Arc<str>,
     pub fallback: Fallback,
+}
+
+impl From<Fallback> for Instead {
+    fn from(fallback: Fallback) -> Self {
+        match fallback {
+            Fallback::Relay => Instead::Leave,
+            Fallback::Return => Instead::Return,
+            Fallback::Hold => Instead::Hold,
+        }
+    }
 }
 
 impl PlannedEdit {
@@ -27,14 +37,20 @@ impl PlannedEdit {
     }
 
     fn join(&mut self, other: PlannedEdit) {
+        let fallbacks = (self.fallback, other.fallback);
         self.fallback = self.fallback.max(other.fallback);
         let (Edit::AppendNotice { notice }, Edit::AppendNotice { notice: other }) = (&mut self.edit, other.edit) else {
             return;
         };
-        for (seal, instead) in &other.sealed {
-            let joined = notice.sealed.get(seal).copied().map_or(*instead, |own| own.max(*instead));
-            Arc::make_mut(notice).sealed.insert(*seal, joined);
-        }
+        // A rule that does not name the kind has its fallback there.
+        let word =
+            |notice: &Notice, seal, fallback| notice.sealed.get(&seal).copied().unwrap_or(Instead::from(fallback));
+        let joined: BTreeMap<Seal, Instead> = Seal::ALL
+            .into_iter()
+            .filter(|seal| notice.sealed.contains_key(seal) || other.sealed.contains_key(seal))
+            .map(|seal| (seal, word(notice, seal, fallbacks.0).max(word(&other, seal, fallbacks.1))))
+            .collect();
+        Arc::make_mut(notice).sealed = joined;
     }
 
     /// It can be made, by itself: another notice wanted something else.

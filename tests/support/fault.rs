@@ -71,13 +71,19 @@ impl FaultySink {
 
     /// From the next session on, until it happened; open sessions end.
     pub fn misbehave(&self, fault: Fault) {
-        let connections: Vec<_> = lock(&self.shared.connections).drain(..).collect();
-        for connection in connections {
-            let _ = connection.shutdown(Shutdown::Both);
-        }
+        self.end_sessions();
         *lock(&self.shared.fault) = Some(fault);
         if fault == Fault::Refuse {
             self.down();
+            // One may have come in between.
+            self.end_sessions();
+        }
+    }
+
+    fn end_sessions(&self) {
+        let connections: Vec<_> = lock(&self.shared.connections).drain(..).collect();
+        for connection in connections {
+            let _ = connection.shutdown(Shutdown::Both);
         }
     }
 
@@ -115,9 +121,7 @@ impl FaultySink {
 impl Drop for FaultySink {
     fn drop(&mut self) {
         self.down();
-        for connection in lock(&self.shared.connections).drain(..) {
-            let _ = connection.shutdown(Shutdown::Both);
-        }
+        self.end_sessions();
     }
 }
 
@@ -130,6 +134,8 @@ fn listen(listener: TcpListener, shared: Arc<Shared>) -> JoinHandle<()> {
                 continue;
             };
             let shared = shared.clone();
+            // Known before it speaks, so that whoever ends all sessions ends this one.
+            lock(&shared.connections).extend(stream.try_clone());
             thread::spawn(move || Session::converse(stream, &shared).ok());
         }
     })
@@ -146,7 +152,6 @@ impl Session<'_> {
         stream.set_nonblocking(false)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(120)))?;
-        lock(&shared.connections).push(stream.try_clone()?);
         let mut session = Session { output: stream.try_clone()?, shared };
         let ended = session.obey(&mut BufReader::new(&stream));
         let _ = stream.shutdown(Shutdown::Both);

@@ -1,5 +1,6 @@
 //! The charset of one text part: what it can carry, and strict decoding for widening to UTF-8.
 
+use crate::mail::charset::plainly_utf_16;
 use encoding_rs::Encoding;
 
 /// What the charset parameter of a part means for an edit.
@@ -38,8 +39,23 @@ pub(super) enum Strict {
 pub(super) struct Malformed;
 
 impl Charset {
-    /// From the charset parameter; `content` for a byte order mark.
+    /// From the charset parameter; `content` for a byte order mark, and for UTF-16 under another label.
     pub fn of(label: Option<&str>, content: &[u8]) -> Self {
+        let labelled = Self::labelled(label, content);
+        let other = match labelled {
+            Charset::Utf16 { .. } | Charset::Utf16Unmarked => false,
+            Charset::Legacy { encoding, .. } => encoding.is_single_byte(),
+            Charset::Ascii | Charset::Utf8 | Charset::Unknown { .. } => true,
+        };
+        match plainly_utf_16(content).filter(|_| other) {
+            // Without its mark it would be a guess where a notice is to be written.
+            Some(_) if Encoding::for_bom(content).is_none() => Charset::Utf16Unmarked,
+            Some(encoding) => Charset::Utf16 { big_endian: encoding == encoding_rs::UTF_16BE },
+            None => labelled,
+        }
+    }
+
+    fn labelled(label: Option<&str>, content: &[u8]) -> Self {
         let label = label.unwrap_or("us-ascii").trim().to_ascii_lowercase();
         match label.as_str() {
             "us-ascii" | "ascii" | "ansi_x3.4-1968" | "iso646-us" | "" => return Charset::Ascii,
@@ -100,6 +116,14 @@ impl Charset {
             }
             Charset::Legacy { encoding, .. } => strict_decode(encoding, content),
             Charset::Ascii | Charset::Utf16Unmarked | Charset::Unknown { .. } => Err(Malformed),
+        }
+    }
+
+    /// Several bytes are one letter: the way back from the text leads to its line only.
+    pub fn is_mapped_by_line(self) -> bool {
+        match self {
+            Charset::Legacy { encoding, .. } => !encoding.is_single_byte(),
+            _ => self.is_utf16(),
         }
     }
 
@@ -225,6 +249,17 @@ mod tests {
         for (label, text, can) in table {
             assert_eq!(Charset::of(label, b"").encode(text).is_some(), can, "{label:?} {text}");
         }
+    }
+
+    #[test]
+    fn utf_16_under_another_label() {
+        let marked = b"\xFF\xFEa\0\n\0";
+        for label in [None, Some("us-ascii"), Some("utf-8"), Some("iso-8859-1"), Some("x-unknown"), Some("utf-16")] {
+            assert_eq!(Charset::of(label, marked), Charset::Utf16 { big_endian: false }, "{label:?}");
+        }
+        assert_eq!(Charset::of(None, b"a\0b\0c\0d\0"), Charset::Utf16Unmarked);
+        assert_eq!(Charset::of(None, b"\xFF\xFEabc"), Charset::Ascii);
+        assert_eq!(Charset::of(None, b"a\0b"), Charset::Ascii);
     }
 
     #[test]

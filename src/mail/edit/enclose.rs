@@ -1,5 +1,5 @@
-//! A notice for a message that may not be entered, since it is signed or encrypted: the message becomes a part of a new one,
-//! byte for byte, and the notice stands beside it. Signatures cover parts, never a message's own header (RFC 1847 2.1, RFC
+//! A notice for a message that has no text to put it into, since it is signed, encrypted, or files alone: the message becomes
+//! a part of a new one, byte for byte, and the notice stands beside it. Signatures cover parts, never a message's own header (RFC 1847 2.1, RFC
 //! 8551 3.5), so what was signed verifies as before.
 
 use super::{
@@ -103,6 +103,11 @@ pub(super) fn enclose(
             }
             writer.line("Content-Disposition: inline", &mut front);
             writer.line("", &mut front);
+        }
+        Around::InFront => {
+            writer.delimiter(false, &mut front);
+            writer.text_part(&text, &mut front);
+            writer.delimiter(true, &mut front);
         }
     }
     front.extend_from_slice(&inner_header);
@@ -211,5 +216,20 @@ mod tests {
         let failure =
             left(&[notice("One.", &[], Instead::Wrap), notice("Two.", &[], Instead::Hold)]).expect_err("not both");
         assert_eq!(failure, "append-notice: the message is signed or encrypted (pgp-signed)");
+    }
+
+    #[test]
+    fn nobody_puts_a_notice_in_front_of_what_may_be_encrypted() {
+        for kind in [
+            "application/octet-stream; name=smime.p7m",
+            "application/pkcs7-mime; smime-type=compressed-data",
+            "application/octet-stream; name=message.rpmsg",
+            "multipart/mixed; boundary=b",
+        ] {
+            let part = "--b\r\nContent-Type: application/pgp-encrypted\r\n\r\nVersion: 1\r\n--b--\r\n";
+            let text = format!("From: ada@ours.example\r\nMIME-Version: 1.0\r\nContent-Type: {kind}\r\n\r\n{part}");
+            let edits = [notice("One.", &[], Instead::Wrap)];
+            assert!(apply(&Message::parse(text.into_bytes()), &edits, Transport::default()).is_err(), "{kind}");
+        }
     }
 }

@@ -342,12 +342,16 @@ impl<'m> Work<'m> {
                 return Ok(Added::default());
             }
             Ok(Ok(parts)) => Added { parts, enclosure: None },
-            Err(EditFailure::Protected { kind, seal }) => {
-                let around = seal::around(&notices, seal).ok_or(EditFailure::Protected { kind, seal })?;
+            Err(failure) => {
+                let around = match failure {
+                    EditFailure::Protected { seal, .. } => seal::around(&notices, seal),
+                    EditFailure::NoPlace { .. } => place::is_files_alone(self.message).then_some(Around::InFront),
+                    _ => None,
+                };
+                let Some(around) = around else { return Err(failure) };
                 let enclosure = enclose::enclose(self.message, plan, around, &notices, self.newline)?;
                 Added { parts: Vec::new(), enclosure }
             }
-            Err(failure) => return Err(failure),
         };
         self.notices_stand = true;
         let changes = self.changes.len();

@@ -9,7 +9,7 @@ use super::place::Place;
 use super::repeat::Wanted;
 use super::splice::Splice;
 use super::{EditFailure, Notice, Placement, Seal, notice_html};
-use crate::mail::{Message, Part, Text, TransferEncoding, doubt};
+use crate::mail::{Message, Part, Text, TransferEncoding, doubt, html_text};
 use std::borrow::Cow;
 
 pub(super) const KIND: &str = "append-notice";
@@ -216,10 +216,10 @@ impl<'m> Body<'m> {
 
     /// In front of the element with which a quotation in HTML begins. None: there is no place for a notice.
     fn in_front_of_quote(&self, text: &Text, quote: usize) -> Option<usize> {
-        if self.charset.is_utf16() || self.charset.is_stateful() {
-            return None;
-        }
         let visible = quote + text.text[quote..].find(|c: char| !c.is_whitespace())?;
+        if self.charset.is_mapped_by_line() {
+            return self.in_front_of_decoded(text, visible);
+        }
         let raw = text.source(visible..visible + 1).start.checked_sub(self.part.body.start)?;
         let before = self.raw.get(..raw)?;
         match self.part.encoding {
@@ -233,6 +233,20 @@ impl<'m> Body<'m> {
             }
             _ => notice_html::in_front_of(&self.view, raw, 0),
         }
+    }
+
+    /// The same where the way back leads to lines only: by way of the decoded HTML.
+    fn in_front_of_decoded(&self, text: &Text, visible: usize) -> Option<usize> {
+        let html = self.charset.decode(&self.content).ok()?;
+        let rendered = html_text::render(&html);
+        if rendered.text != text.text {
+            return None;
+        }
+        let at = notice_html::in_front_of(html.as_bytes(), rendered.map.source(visible..visible + 1).start, 0)?;
+        if self.charset.is_utf16() {
+            return Some(at);
+        }
+        self.charset.encode(&html[..at]).filter(|own| self.content.starts_with(own)).map(|own| own.len())
     }
 
     /// The line of plain text, in the view, in which the quotation begins.

@@ -42,6 +42,30 @@ pub(super) fn find(message: &Message) -> Result<Places, EditFailure> {
     Ok(Places::In(places))
 }
 
+/// Nothing but files, and messages enclosed beside them, so that a text part can stand in front of them. A message that is put together again
+/// by its own fields, or fetched, is none (RFC 2046 5.2).
+pub(super) fn is_files_alone(message: &Message) -> bool {
+    let fetched = |part: &Part| {
+        part.content_type.media == "message"
+            && matches!(part.content_type.subtype.as_str(), "partial" | "external-body")
+    };
+    let has_text = |part: &Part| is_author_text(part) || Seal::of(part).is_some() || may_be_sealed(part);
+    let outer = || message.parts().iter().filter(|part| !part.enclosed);
+    let root = message.root();
+    // A message that is an enclosed one and nothing else is read in several ways, and so is a multipart without a part.
+    let known = if root.is_multipart() { message.parts().len() > 1 } else { root.content_type.media != "message" };
+    known && !outer().any(|part| fetched(part) || has_text(part))
+}
+
+/// Sealed by its name or in a form that servers have changed: nobody asked us to put anything around it.
+fn may_be_sealed(part: &Part) -> bool {
+    const NAMES: [&str; 4] = [".p7m", ".rpmsg", ".pgp", ".asc"];
+    const TYPES: [&str; 4] = ["pkcs7-mime", "x-pkcs7-mime", "pgp-encrypted", "x-microsoft-rpmsg-message"];
+    let named = |name: &str| NAMES.iter().any(|end| name.to_ascii_lowercase().ends_with(end));
+    TYPES.contains(&part.content_type.subtype.as_str())
+        || part.file_name.as_ref().is_some_and(|name| named(name.expose()))
+}
+
 /// A doubt about the part or about what encloses it.
 pub(super) fn refuse_doubt(message: &Message, index: usize) -> Result<(), EditFailure> {
     let parts = message.parts();

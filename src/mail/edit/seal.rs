@@ -41,6 +41,8 @@ pub enum Instead {
 pub(super) enum Around {
     Wrap,
     CoveringNote,
+    /// The notice in front, for a message of files alone.
+    InFront,
 }
 
 impl Seal {

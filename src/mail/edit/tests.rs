@@ -171,7 +171,7 @@ fn outcomes() -> Vec<(&'static str, Outcome)> {
         ("report", Left("a report")),
         ("calendar", Left("a calendar invitation")),
         ("winmail", Left("winmail.dat")),
-        ("attachment-only", Fails(EditFailure::NoPlace { kind: KIND })),
+        ("attachment-only", Changed(&["1", "1"])),
         ("signed", Fails(EditFailure::Protected { kind: KIND, seal: Seal::PgpSigned })),
         ("pgp-inline", Fails(EditFailure::Protected { kind: KIND, seal: Seal::Encrypted })),
         ("base64-damaged", ambiguous(doubt::DAMAGED_BASE64)),

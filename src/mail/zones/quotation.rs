@@ -195,16 +195,17 @@ fn attribution(bare: &str, below: &str) -> Option<Attribution> {
         }
         lines += 1;
         joined.push_str(line);
+        // `2012/3/1 Ada Fenwick <ada@a.example>`, as Gmail wrote it once; with a colon in Japan.
+        let dated = line.starts_with(|c: char| c.is_ascii_digit()) && line.trim_end_matches(':').ends_with('>');
+        if lines == 1 && dated && addressed {
+            let followed = is_followed(behind);
+            return followed.then_some(Attribution { lines, dated: true, followed, alone: false });
+        }
         if line.ends_with(':') {
             if says_wrote(&joined) {
                 break;
             }
             return None;
-        }
-        // `2012/3/1 Ada Fenwick <ada@a.example>`, as Gmail wrote it once.
-        if lines == 1 && line.ends_with('>') && line.starts_with(|c: char| c.is_ascii_digit()) && addressed {
-            let followed = is_followed(behind);
-            return followed.then_some(Attribution { lines, dated: true, followed, alone: false });
         }
         joined.push(' ');
     }

@@ -45,6 +45,7 @@ impl<'e> Enclosed<'e> {
     fn of(enclosure: &'e Enclosure, parts: usize) -> Self {
         let (before, deeper, note, all) = match enclosure.around {
             Around::Wrap => (1, 1, parts + 1, parts + 2),
+            Around::InFront => (2, 1, 1, parts + 2),
             // The note, and the part that encloses the message.
             Around::CoveringNote => (3, 2, 1, parts + 3),
         };
