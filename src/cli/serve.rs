@@ -63,6 +63,8 @@ pub fn run(arguments: &Arguments) -> Result<u8, Failure> {
         if let Ok(address) = listener.local_addr() {
             tracing::info!(%address, "Metrics and health are served");
         }
+        // It warns of what this machine lacks; the doors need not wait for that.
+        tokio::task::spawn_blocking(|| gateway::readers::readers().trial());
         let house = House::open(loaded, &keys, &supervisor).await.map_err(|error| said(&error))?;
         tokio::spawn(health::serve(listener, recorder, house.gateway().clone(), std::future::pending()));
         for address in house.smtp_addresses() {

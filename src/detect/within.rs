@@ -18,6 +18,9 @@ pub(super) const TIME: Duration = Duration::from_secs(15);
 /// Findings in one attachment: more say nothing new.
 const MOST_FINDINGS: usize = 10_000;
 
+/// Members of one attachment that are not read: more say nothing new.
+const MOST_UNREAD: usize = 2_500;
+
 /// A larger attachment than any message that a door takes.
 const LARGEST: usize = 64 << 20;
 
@@ -106,7 +109,7 @@ impl Detectors {
             Item::Name { path, name } => self.take_text(part, &member(part, &path), &name, scan),
             Item::Unread { path, reason } => {
                 let unread = Unread { part: member(part, &path), reason };
-                if !scan.unread.contains(&unread) {
+                if scan.unread.len() < MOST_UNREAD && !scan.unread.contains(&unread) {
                     scan.unread.push(unread);
                 }
             }

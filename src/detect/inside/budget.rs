@@ -5,7 +5,12 @@ use std::{
     cell::Cell,
     io::{self, Read},
     rc::Rc,
+    time::{Duration, Instant},
 };
+
+/// By the clock on the wall, for one attachment. A second later the gateway ends the process, and nothing that it still has to say
+/// is heard.
+const TIME: Duration = Duration::from_secs(4);
 
 /// Of one attachment, all members together.
 const MOST_BYTES: u64 = 256 << 20;
@@ -17,15 +22,31 @@ const RATIO_FROM: u64 = 10 << 20;
 /// Members that are entered lie in memory, with those around them.
 const MOST_HELD: usize = 40 << 20;
 
-#[derive(Default)]
 pub(super) struct Budget {
+    until: Instant,
     bytes: Cell<u64>,
     members: Cell<u32>,
     text: Cell<usize>,
     held: Cell<usize>,
 }
 
+impl Default for Budget {
+    fn default() -> Self {
+        Self {
+            until: Instant::now() + TIME,
+            bytes: Cell::default(),
+            members: Cell::default(),
+            text: Cell::default(),
+            held: Cell::default(),
+        }
+    }
+}
+
 impl Budget {
+    pub fn is_late(&self) -> bool {
+        Instant::now() >= self.until
+    }
+
     pub fn take_member(&self) -> bool {
         self.members.set(self.members.get().saturating_add(1));
         self.members.get() <= MOST_MEMBERS
@@ -58,6 +79,9 @@ impl<R: Read> Counted<R> {
 
 impl<R: Read> Read for Counted<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.budget.is_late() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
         let length = self.inner.read(buffer)?;
         self.unpacked += length as u64;
         let within_ratio = self.unpacked <= RATIO_FROM || self.unpacked / MOST_RATIO <= self.packed;
@@ -74,6 +98,7 @@ impl<R: Read> Read for Counted<R> {
 pub(super) fn reason(error: &io::Error) -> UnreadReason {
     match error.kind() {
         io::ErrorKind::FileTooLarge => UnreadReason::TooLarge,
+        io::ErrorKind::TimedOut => UnreadReason::Time,
         _ => UnreadReason::Damaged,
     }
 }

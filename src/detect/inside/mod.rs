@@ -90,6 +90,9 @@ impl Out<'_> {
     fn text(&mut self, path: &str, text: &str) {
         let mut rest = text;
         while !rest.trim().is_empty() {
+            if self.budget.is_late() {
+                return self.unread(path, UnreadReason::Time);
+            }
             if !self.budget.take_text(rest.len().min(PIECE)) {
                 return self.unread(path, UnreadReason::TooLarge);
             }
@@ -135,6 +138,9 @@ const MOST_NAME: usize = 255;
 fn enter(content: &[u8], path: &str, depth: usize, out: &mut Out<'_>) {
     if depth > MOST_DEPTH {
         return out.unread(path, UnreadReason::TooDeep);
+    }
+    if out.budget.is_late() {
+        return out.unread(path, UnreadReason::Time);
     }
     let form = Form::of(content);
     if let Some(note) = form.note() {

@@ -250,7 +250,7 @@ impl Rows<'_> {
                 (self.style, self.value) = (0, String::new());
                 let mut at = self.column;
                 for (key, value) in attributes(tag) {
-                    match &*key {
+                    match key {
                         "t" => self.kind = value.into(),
                         "s" => self.style = value.parse().unwrap_or(0),
                         "r" => at = column(&value).unwrap_or(at),

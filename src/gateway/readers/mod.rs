@@ -28,7 +28,7 @@ use std::{
 };
 
 /// No attachment takes longer than this, whatever the message's clock says.
-const MOST_TIME: Duration = Duration::from_secs(8);
+const MOST_TIME: Duration = Duration::from_secs(5);
 
 /// A process that does not say so soon that it is confined never will.
 const START: Duration = Duration::from_secs(5);
