@@ -57,3 +57,39 @@ fn as_json() {
     let text = object["parts"][0]["text"].as_array().unwrap();
     assert_eq!(text.last().unwrap()["text"], NOTICE);
 }
+
+#[test]
+fn a_signature_that_the_change_breaks_is_shown_going_and_the_new_one_coming() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_string();
+    let outgate = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_outgate")).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let keygen = ["--domain", "ours.example", "--selector", "gate", "--out", &path("gate.pem")];
+    outgate(&[&["dkim", "keygen"][..], &keygen].concat());
+    let configuration = format!(
+        "policy = [\"policies/baseline\"]\n[smtp]\nlisten = [\"127.0.0.1:0\"]\n[next-hop]\naddress = \"127.0.0.1:25\"\n[[dkim]]\ndomain = \
+         \"ours.example\"\npolicy = \"sign\"\n[[dkim.key]]\nselector = \"gate\"\nkey-file = \"{}\"\n",
+        path("gate.pem")
+    );
+    std::fs::write(path("outgate.toml"), configuration).unwrap();
+    let signature = "DKIM-Signature: v=1; a=rsa-sha256; d=ours.example; s=old; h=from:subject; bh=AAAA; b=AAAA";
+    let text = format!(
+        "{signature}\r\nFrom: ann@ours.example\r\nTo: ben@elsewhere.example\r\nSubject: Outing\r\nDate: Mon, 02 Nov 2026 10:00:00 \
+         +0000\r\n\r\nAt nine.\r\n"
+    );
+    std::fs::write(path("letter.eml"), &text).unwrap();
+    let with = ["--config", &path("outgate.toml")];
+    let told = outgate(&[&with[..], &["diff", "--from", "ann@ours.example", &path("letter.eml")]].concat());
+    assert!(told.contains(&format!("  - {signature}\n")), "{told}");
+    assert!(
+        told.contains("  + DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d=ours.example; s=gate"),
+        "{told}"
+    );
+    let check = ["check", "--from", "ann@ours.example", "--output", &path("left.eml"), &path("letter.eml")];
+    outgate(&[&with[..], &check].concat());
+    let left = std::fs::read_to_string(path("left.eml")).unwrap();
+    assert!(left.starts_with("DKIM-Signature: ") && !left.contains("s=old") && left.contains(NOTICE), "{left}");
+}

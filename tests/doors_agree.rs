@@ -7,10 +7,18 @@
 
 mod support;
 
+#[path = "golden/letters.rs"]
+#[allow(dead_code, reason = "what the letters are looked at for is another test's")]
+mod letters;
+
+use letters::{Becomes, NOTICE, of_charsets, of_clients};
 use std::{env, path::Path};
-use support::{Client, Gateway, Hop, Mta, Outcome, Setup, below_trace, corpora, fixture, fixtures, letter, passed_on};
+use support::{
+    Client, Gateway, Hop, Mta, Outcome, Setup, below_trace, corpora, fixture, fixtures, letter, passed_on, with_crlf,
+};
 
 const BEN: &str = "ben.okafor@ours.example";
+const ADA: &str = "ada.fenwick@ours.example";
 const CLAIMS: &[&str] = &["claims@agency.example"];
 
 fn both_doors(hop: &Hop) -> Gateway {
@@ -90,6 +98,51 @@ fn over_every_message() {
     );
     assert!(accepted > 0 && held > 0 && refused > 0, "every disposition is among them");
     assert!(differ.is_empty(), "{differ:?}");
+}
+
+/// The golden set, by a rule that does nothing but append the notice.
+#[test]
+fn the_golden_letters_leave_both_doors_as_expected() {
+    let hop = Hop::start();
+    let rule = "title = 'notice'\npurpose = 'a story'\nmode = 'enforce'\n[when]\noutside = true\n[then.append-notice]\nnotice = \
+                'confidential'\nreplies = 'always'\nfallback = 'relay'\n[[test]]\nname = 'outside'\nexpect = 'match'\nto = \
+                ['x@elsewhere.example']\n[[test]]\nname = 'inside'\nexpect = 'no match'\nto = ['x@ours.example']\n";
+    let policy = format!(
+        "organisation = 'Test'\nown-domains = ['ours.example']\n[[clause]]\nid = '1'\ntext = 'Notices.'\nenforced-by = ['confidential']\n\
+         [notices.confidential]\nplain = \"\"\"\n{NOTICE}\n\"\"\"\nhtml = \"\"\"\n<p>{}</p>\n\"\"\"\n",
+        NOTICE.replace("\n\n", "</p>\n<p>")
+    );
+    let files = vec![("local/rules/confidential.toml", rule.to_string()), ("local/policies/own/policy.toml", policy)];
+    let setup = Setup { policies: &["policies/own"], files, milter: true, ..Setup::default() };
+    let gateway = Gateway::with(hop.address(), setup);
+    let mut client = Client::connect(gateway.door()).unwrap();
+    let mut mta = Mta::connect(gateway.milter()).unwrap();
+    let (mut noticed, mut wrong) = (0, Vec::new());
+    let letters: Vec<_> = of_clients().into_iter().chain(of_charsets()).collect();
+    for letter in &letters {
+        let message = with_crlf(&letter.bytes);
+        let left = passed_on(&message);
+        let smtp = by_smtp(&gateway, &hop, &mut client, ADA, CLAIMS, &left);
+        let milter = by_milter(&mut mta, ADA, CLAIMS, &message);
+        let changed = matches!(letter.becomes(), Becomes::Noticed | Becomes::Added);
+        noticed += usize::from(changed);
+        match &smtp {
+            _ if smtp != milter => wrong.push(format!("{}: the doors differ", letter.name)),
+            Outcome::Accepted(bytes) if (bytes == &left) == changed => {
+                wrong.push(format!("{}: not {}", letter.name, letter.what));
+            }
+            Outcome::Accepted(bytes) => {
+                let expected = std::fs::read(letters::folder().join(format!("expected/{}.eml", letter.name)));
+                // A field's name that a mail server writes anew is another than in the file.
+                if left == message && expected.is_ok_and(|expected| with_crlf(&expected) != *bytes) {
+                    wrong.push(format!("{}: not as in expected/", letter.name));
+                }
+            }
+            other => wrong.push(format!("{}: {other:?}", letter.name)),
+        }
+    }
+    println!("golden: {} letters through both doors, {noticed} with the notice, {} wrong", letters.len(), wrong.len());
+    assert!(noticed >= 150 && wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]

@@ -1,6 +1,11 @@
 //! For any generated message: everything outside the edited parts is byte-identical, an edited part reads as before
 //! and then the notice, twice is once, and nothing asks more of transport.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+#[path = "properties/verified.rs"]
+mod verified;
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 use mail_parser::{MessageParser, MimeHeaders};
 use outgate::mail::{

@@ -8,6 +8,8 @@
 
 #[path = "golden/letters.rs"]
 mod letters;
+#[path = "golden/rendered.rs"]
+mod rendered;
 #[path = "golden/side_by_side.rs"]
 mod side_by_side;
 

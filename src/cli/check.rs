@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{config, mail::Confidence, policy::Disposition};
 use serde_json::{Value, json};
-use std::{borrow::Cow, collections::BTreeMap, fs, io::Write, path::Path};
+use std::{collections::BTreeMap, fs, io::Write, path::Path};
 
 /// The fate of a file: what `disposition` says.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -65,20 +65,12 @@ pub fn run(arguments: &Arguments, options: &Check) -> Result<u8, Failure> {
         let text = if arguments.json { line(file, &judged, fate).to_string() } else { in_words(file, &judged, fate) };
         writeln!(out, "{text}").map_err(|error| Failure::said(error.to_string()))?;
         if let Some(output) = &options.output {
-            write_copy(output, &judged)?;
+            // As it would leave, at once or on release.
+            let written = fs::write(output, judged.leaving(&loaded.settings.dkim));
+            written.map_err(|error| Failure::said(format!("{}: {error}", output.display())))?;
         }
     }
     Ok(worst.1)
-}
-
-/// The bytes that would leave, at once or on release.
-fn write_copy(output: &Path, judged: &Judged) -> Result<(), Failure> {
-    let message = &judged.submission.message;
-    let bytes = match &judged.made.applied {
-        Some(applied) => Cow::Owned(applied.bytes()),
-        None => message.read(0..message.len()),
-    };
-    fs::write(output, bytes).map_err(|error| Failure::said(format!("{}: {error}", output.display())))
 }
 
 /// The documented object of `check --json`.

@@ -7,7 +7,7 @@ use crate::{
     gateway::readers,
     intake::{RetryKey, Submission, leading_trace},
     mail::{
-        Address, Certainty, Door, Envelope, ForwardPath, Message, Origin, ReversePath, SubmissionId, User,
+        Address, Certainty, Door, Envelope, ForwardPath, Message, Origin, ReversePath, SubmissionId, User, dkim::Dkim,
         edit::Transport,
     },
     policy::{
@@ -16,6 +16,7 @@ use crate::{
     },
 };
 use std::{
+    borrow::Cow,
     fs,
     net::{IpAddr, Ipv4Addr},
     path::Path,
@@ -43,6 +44,23 @@ pub struct Judged {
     pub verdict: Verdict,
     pub made: Made,
     pub incoming: bool,
+}
+
+impl Judged {
+    /// The bytes that would leave, at once or on release, below the trace headers.
+    pub fn leaving(&self, dkim: &Dkim) -> Cow<'_, [u8]> {
+        let message = &self.submission.message;
+        let edited = self.made.applied.as_ref().map(|applied| &applied.edited);
+        if self.incoming {
+            return message.read(0..message.len());
+        }
+        let (left, signatures) = dkim.finish(message, edited, self.submission.received_at);
+        match left {
+            None if signatures.is_empty() => message.read(0..message.len()),
+            None => Cow::Owned([&signatures[..], &message.read(0..message.len())].concat()),
+            Some(left) => Cow::Owned([signatures, left.to_vec()].concat()),
+        }
+    }
 }
 
 /// Larger files are no messages that could come through a door.

@@ -51,6 +51,8 @@ pub fn run(arguments: &Arguments) -> Result<u8, Failure> {
     let keys = keys.map_err(|error| said(&error))?;
     let recorder = health::recorder().map_err(|error| said(&error))?;
     let metrics = loaded.settings.metrics.listen;
+    // It warns of what this machine lacks; rules decide about what then is not read.
+    let _ = gateway::readers::readers().trial();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| said(&error))?;
     runtime.block_on(async {
         // Before the doors open: a signal that comes early must not kill the process.
@@ -63,8 +65,6 @@ pub fn run(arguments: &Arguments) -> Result<u8, Failure> {
         if let Ok(address) = listener.local_addr() {
             tracing::info!(%address, "Metrics and health are served");
         }
-        // It warns of what this machine lacks; the doors need not wait for that.
-        tokio::task::spawn_blocking(|| gateway::readers::readers().trial());
         let house = House::open(loaded, &keys, &supervisor).await.map_err(|error| said(&error))?;
         tokio::spawn(health::serve(listener, recorder, house.gateway().clone(), std::future::pending()));
         for address in house.smtp_addresses() {

@@ -261,17 +261,10 @@ fn unread(reason: UnreadReason) -> Scan {
 }
 
 fn signed(dkim: &Dkim, message: &Message, edited: Option<Edited>, at: OffsetDateTime) -> (Option<Edited>, Vec<u8>) {
-    let work = || {
-        let stripped = edited.as_ref().and_then(|edited| dkim.strip(message, edited));
-        let left = stripped.or_else(|| edited.clone());
-        let pieces = left.as_ref().map_or_else(|| vec![message.read(0..message.len())], Edited::pieces);
-        let fields = dkim.sign(&pieces, at);
-        drop(pieces);
-        (left, fields)
-    };
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+    let finished = catch_unwind(AssertUnwindSafe(|| dkim.finish(message, edited.as_ref(), at)));
+    finished.unwrap_or_else(|_| {
         tracing::error!("a message leaves without our DKIM signature: a fault of ours");
-        (edited.clone(), Vec::new())
+        (edited, Vec::new())
     })
 }
 

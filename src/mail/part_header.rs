@@ -201,8 +201,9 @@ fn protection(content_type: &ContentType, file_name: Option<&str>) -> Option<Pro
 
 /// Inline OpenPGP at the start of a text (RFC 9580 6.2).
 pub(super) fn inline_protection(start_of_text: &[u8]) -> Option<Protection> {
-    let text = start_of_text.trim_ascii_start();
-    if text.starts_with(b"-----BEGIN PGP MESSAGE-----") {
+    let unmarked = start_of_text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(start_of_text);
+    let text = unmarked.trim_ascii_start();
+    if text.starts_with(b"-----BEGIN PGP MESSAGE") {
         Some(Protection::PgpInlineEncrypted)
     } else if text.starts_with(b"-----BEGIN PGP SIGNED MESSAGE-----") {
         Some(Protection::PgpInlineSigned)

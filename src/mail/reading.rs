@@ -84,10 +84,14 @@ impl Message {
         }
         match self.auto_submitted().as_deref() {
             Some("auto-replied") => true,
-            // Exchange writes its out-of-office answers so.
-            Some("auto-generated") => self.header("Subject").is_some_and(|subject| {
-                subject.get(..16).is_some_and(|head| head.eq_ignore_ascii_case("automatic reply:"))
-            }),
+            // Exchange writes its out-of-office answers so, with a subject in the language of the mailbox.
+            Some("auto-generated") => {
+                let named = self.header("Subject").is_some_and(|subject| {
+                    subject.get(..16).is_some_and(|head| head.eq_ignore_ascii_case("automatic reply:"))
+                });
+                let answers = ["In-Reply-To", "X-Auto-Response-Suppress"];
+                named || answers.iter().all(|name| self.fields(self.root(), name).next().is_some())
+            }
             _ => false,
         }
     }
@@ -198,6 +202,8 @@ mod tests {
             ("Auto-Submitted: auto-replied (vacation)", true, true),
             ("Auto-Submitted: auto-generated", true, false),
             ("Auto-Submitted: auto-generated\nSubject: Automatic reply: away", true, true),
+            ("Auto-Submitted: auto-generated\nIn-Reply-To: <a@b.example>", true, false),
+            ("Auto-Submitted: auto-generated\nIn-Reply-To: <a@b.example>\nX-Auto-Response-Suppress: All", true, true),
             ("Content-Type: multipart/report; boundary=a", true, false),
             ("Auto-Submitted: auto-replied\nContent-Type: multipart/report; boundary=a", true, false),
             ("Content-Type: message/disposition-notification", true, false),

@@ -239,16 +239,9 @@ impl<'a> Seen<'a> {
         self.house.groups.iter().filter(move |group| folded.contains(group.folded()))
     }
 
-    /// An automatic reply of one of our people (RFC 3834 5: `auto-replied`), not a report: it speaks in our name.
+    /// An automatic reply of one of our people, not a report: it speaks in our name.
     pub fn is_out_of_office(&self) -> bool {
-        *self.out_of_office.get_or_init(|| {
-            let replied = self.message().header("Auto-Submitted").is_some_and(|value| {
-                let word = value.split(';').next().unwrap_or_default();
-                word.trim().eq_ignore_ascii_case("auto-replied")
-            });
-            let root = &self.message().root().content_type;
-            replied && !root.is("multipart", "report") && root.media != "message" && self.author_is_ours()
-        })
+        *self.out_of_office.get_or_init(|| self.message().is_auto_reply() && self.author_is_ours())
     }
 
     /// Machine mail: scanned, never changed by notices or Bcc, never answered.

@@ -14,7 +14,7 @@ pub fn fixture(name: &str) -> Vec<u8> {
 /// All messages of the demo, and those before an edit, by name.
 pub fn fixtures() -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();
-    for folder in ["fixtures/demo", "fixtures/edit"] {
+    for folder in ["fixtures/demo", "fixtures/edit", "fixtures/golden"] {
         for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).expect("the fixtures").flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             if name.ends_with(".eml") && !name.ends_with(".expected.eml") {

@@ -11,7 +11,7 @@ use super::{
     opening,
 };
 use crate::{
-    config,
+    config::{self, Loaded},
     mail::{Field, Message, NAMING, Part},
     policy::{Mode, Ruleset},
 };
@@ -34,7 +34,7 @@ pub fn run(arguments: &Arguments, options: &Diff) -> Result<u8, Failure> {
     };
     let judged = judging::judge(&loaded, &options.file, &circumstances)?;
     let fate = Fate::of(&judged);
-    let told = Told::of(&judged, &loaded.ruleset);
+    let told = Told::of(&judged, &loaded);
     let text =
         if arguments.json { told.object(&options.file, fate).to_string() } else { told.in_words(&options.file, fate) };
     writeln!(std::io::stdout().lock(), "{text}").map_err(|error| Failure::said(error.to_string()))?;
@@ -68,14 +68,15 @@ struct ToldPart {
 }
 
 impl Told {
-    fn of(judged: &Judged, rules: &Ruleset) -> Self {
+    fn of(judged: &Judged, loaded: &Loaded) -> Self {
         let before = &judged.submission.message;
-        let mut told = match &judged.made.applied {
-            Some(applied) => Self::of_change(before, &Message::parse(applied.bytes())),
-            None => Self { untouched: leaves(before).count(), ..Self::default() },
+        let left_as = judged.leaving(&loaded.settings.dkim);
+        let mut told = match *left_as == *before.read(0..before.len()) {
+            false => Self::of_change(before, &Message::parse(left_as.into_owned())),
+            true => Self { untouched: leaves(before).count(), ..Self::default() },
         };
         told.failed = judged.made.unmade.iter().map(failed).collect();
-        told.left = left(judged, rules);
+        told.left = left(judged, &loaded.ruleset);
         told
     }
 

@@ -102,6 +102,16 @@ impl Dkim {
         (!broken.is_empty()).then(|| edit::without(edited, &broken)).flatten()
     }
 
+    /// The message as it leaves: `edited`, if it is, without the signatures that this broke, and those that are to stand on top.
+    pub fn finish(&self, message: &Message, edited: Option<&Edited>, at: OffsetDateTime) -> (Option<Edited>, Vec<u8>) {
+        let stripped = edited.and_then(|edited| self.strip(message, edited));
+        let left = stripped.or_else(|| edited.cloned());
+        let pieces = left.as_ref().map_or_else(|| vec![message.read(0..message.len())], Edited::pieces);
+        let fields = self.sign(&pieces, at);
+        drop(pieces);
+        (left, fields)
+    }
+
     /// The signatures that are to stand on top of what leaves, each a field with its line end. Empty when the author's domain
     /// does not sign here, or the message is signed by it.
     pub fn sign(&self, pieces: &[Cow<'_, [u8]>], at: OffsetDateTime) -> Vec<u8> {

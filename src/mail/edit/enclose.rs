@@ -6,7 +6,7 @@ use super::{
     Around, EditFailure, Notice,
     encode::qp_encode,
     header::HeaderPlan,
-    notice::{KIND, stands_in_message},
+    notice::{KIND, stands_in_message, unsaid},
     notice_plain::{self, Lines},
     place::refuse_doubt,
     splice::Splice,
@@ -33,30 +33,32 @@ pub(super) struct Enclosure {
     pub inner_header: Vec<u8>,
     /// What the part beside it says, decoded.
     pub text: Vec<u8>,
-    /// Which of the notices were added.
-    pub added: Vec<usize>,
+    /// How many notices were added.
+    pub added: usize,
 }
 
-/// Puts those of `notices` that do not stand in the message yet beside it. Nothing to do: none.
+/// Those of `notices` that do not stand in the message yet. In a message that could be read in two ways none does.
+pub(super) fn missing<'n>(message: &Message, notices: &[&'n Notice], newline: &'static [u8]) -> Vec<&'n Notice> {
+    let doubtful = refuse_doubt(message, 0).is_err();
+    let missing = |notice: &&&Notice| doubtful || !stands_in_message(message, notice, newline);
+    notices.iter().filter(missing).copied().collect()
+}
+
+/// Puts the notices beside the message.
 pub(super) fn enclose(
     message: &Message,
     plan: &mut HeaderPlan<'_>,
     around: Around,
     notices: &[&Notice],
     newline: &'static [u8],
-) -> Result<Option<Enclosure>, EditFailure> {
+) -> Result<Enclosure, EditFailure> {
     let root = message.root();
     let separated = root.body.start > root.header.end && !root.fields.is_empty();
     if !separated {
         return Err(EditFailure::NoPlace { kind: KIND });
     }
     refuse_doubt(message, 0)?;
-    let added: Vec<usize> =
-        (0..notices.len()).filter(|index| !stands_in_message(message, notices, *index, newline)).collect();
-    if added.is_empty() {
-        return Ok(None);
-    }
-    let new: Vec<&Notice> = added.iter().map(|index| notices[*index]).collect();
+    let new = unsaid(notices);
     let text = notice_plain::compose(&new, b"", true, true, Lines::Fixed);
     let text = text.replace('\n', std::str::from_utf8(newline).expect("a line break is ASCII")).into_bytes();
     let boundary = boundary(message).ok_or(EditFailure::NoPlace { kind: KIND })?;
@@ -66,17 +68,7 @@ pub(super) fn enclose(
         TransferEncoding::Binary => Some("binary"),
         _ => None,
     };
-    let mut inner_header = Vec::new();
-    if around == Around::CoveringNote {
-        for name in OF_MESSAGE {
-            message
-                .fields(root, name)
-                .for_each(|field| inner_header.extend_from_slice(&message.read(field.whole.clone())));
-        }
-    }
-    let of_content: Vec<&Field> = root.fields.iter().filter(|field| is_of_content(message, field)).collect();
-    of_content.iter().for_each(|field| inner_header.extend_from_slice(&message.read(field.whole.clone())));
-    inner_header.extend_from_slice(newline);
+    let inner_header = inner_header(message, around, transport.is_some(), newline)?;
 
     plan.revise(|field| is_of_content(message, field).then_some(None));
     if plan.fields("MIME-Version").next().is_none() {
@@ -115,7 +107,34 @@ pub(super) fn enclose(
     writer.line(&format!("--{boundary}--"), &mut behind);
     let (start, end) = (root.body.start, message.len());
     let splices = vec![Splice { range: start..start, bytes: front }, Splice { range: end..end, bytes: behind }];
-    Ok(Some(Enclosure { around, splices, inner_header, text, added }))
+    Ok(Enclosure { around, splices, inner_header, text, added: new.len() })
+}
+
+/// The fields that go into the body with the content. There, what is not ASCII must be carried as a body's bytes are: a
+/// field that only tells of the message is left out, one that says what the content is cannot be.
+fn inner_header(
+    message: &Message,
+    around: Around,
+    carries_octets: bool,
+    newline: &[u8],
+) -> Result<Vec<u8>, EditFailure> {
+    let root = message.root();
+    let mut header = Vec::new();
+    if around == Around::CoveringNote {
+        for field in OF_MESSAGE.iter().flat_map(|name| message.fields(root, name)) {
+            let whole = message.read(field.whole.clone());
+            header.extend_from_slice(if whole.is_ascii() { &whole } else { b"" });
+        }
+    }
+    for field in root.fields.iter().filter(|field| is_of_content(message, field)) {
+        let whole = message.read(field.whole.clone());
+        if !whole.is_ascii() && !carries_octets {
+            return Err(EditFailure::NoPlace { kind: KIND });
+        }
+        header.extend_from_slice(&whole);
+    }
+    header.extend_from_slice(newline);
+    Ok(header)
 }
 
 fn is_of_content(message: &Message, field: &Field) -> bool {
@@ -231,5 +250,94 @@ mod tests {
             let edits = [notice("One.", &[], Instead::Wrap)];
             assert!(apply(&Message::parse(text.into_bytes()), &edits, Transport::default()).is_err(), "{kind}");
         }
+    }
+
+    fn parsed(header: &str, body: &str) -> Message {
+        Message::parse(
+            format!("From: ada@ours.example\nMIME-Version: 1.0\n{header}\n{body}").replace('\n', "\r\n").into(),
+        )
+    }
+
+    fn becomes(message: &Message, sealed: &[(Seal, Instead)]) -> Result<String, String> {
+        let notice = Notice { plain: "One.".into(), sealed: sealed.iter().copied().collect(), ..Notice::default() };
+        let edits = [Edit::AppendNotice { notice: Arc::new(notice) }];
+        let applied = apply(message, &edits, Transport::default()).map_err(|failure| failure.to_string())?;
+        let skipped: String = applied.skipped.iter().map(|skipped| skipped.reason).collect();
+        Ok(String::from_utf8_lossy(&applied.bytes()).into_owned() + &skipped)
+    }
+
+    const CLEAR: &str = "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\n\nHello.\n\n{}\n-----BEGIN PGP SIGNATURE-----\n\nAAAA\n\
+                         -----END PGP SIGNATURE-----\n";
+
+    #[test]
+    fn what_stands_in_a_signed_text_asks_for_nothing() {
+        for instead in [Instead::Hold, Instead::Return, Instead::Wrap] {
+            let message = parsed("Content-Type: text/plain\n", &CLEAR.replace("{}", "One."));
+            let left = becomes(&message, &[(Seal::PgpInline, instead)]).expect("nothing to do");
+            assert!(left.ends_with("already there") && !left.contains("multipart"), "{left}");
+            let other = parsed("Content-Type: text/plain\n", &CLEAR.replace("{}", "Two."));
+            assert_eq!(becomes(&other, &[(Seal::PgpInline, instead)]).is_ok(), instead == Instead::Wrap);
+        }
+    }
+
+    #[test]
+    fn a_key_in_a_text_seals_nothing_and_armour_is_found_behind_a_byte_order_mark_in_base64_and_in_html() {
+        let key = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nAAAA\n-----END PGP PUBLIC KEY BLOCK-----\n";
+        let left = becomes(&parsed("Content-Type: text/plain\n", key), &[]).expect("an ordinary text");
+        assert!(left.contains("One.") && !left.contains("multipart"), "{left}");
+        let message = "-----BEGIN PGP MESSAGE-----\n\nhQ==\n-----END PGP MESSAGE-----\n";
+        let utf8 = "Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\n";
+        let base64 = "Content-Type: text/plain\nContent-Transfer-Encoding: base64\n";
+        let html = "Content-Type: text/html\n";
+        use base64::Engine;
+        let encoded = base64::engine::general_purpose::STANDARD.encode(message.replace('\n', "\r\n")) + "\n";
+        for (header, body) in [
+            (utf8, format!("\u{feff}{message}")),
+            (base64, encoded),
+            (html, format!("<pre>{message}</pre>")),
+            ("Content-Type: text/plain\n", format!("{key}{message}")),
+        ] {
+            let failure = becomes(&parsed(header, &body), &[(Seal::Encrypted, Instead::Hold)]).expect_err(header);
+            assert_eq!(failure, "append-notice: the message is signed or encrypted (encrypted)", "{header}");
+            let left = becomes(&parsed(header, &body), &[(Seal::Encrypted, Instead::Wrap)]).expect(header);
+            assert!(left.contains(&body.replace('\n', "\r\n")), "{left}");
+        }
+    }
+
+    #[test]
+    fn a_body_of_seven_bits_takes_no_field_of_eight() {
+        let signed = "Content-Type: application/pkcs7-mime; smime-type=signed-data; name=x\n";
+        let note = [(Seal::SmimeOpaque, Instead::CoveringNote)];
+        let left = becomes(&parsed(&format!("Subject: für\n{signed}"), "AAAA\n"), &note).expect("added");
+        let (header, body) = left.split_once("\r\n\r\n").expect("a body");
+        assert!(header.contains("Subject: für") && body.is_ascii() && body.contains("From: ada"), "{left}");
+        let described = parsed(&format!("{signed}Content-Description: für\n"), "AAAA\n");
+        assert_eq!(
+            becomes(&described, &note).expect_err("it is a header of the content"),
+            "append-notice: the message has no part that can take it"
+        );
+        let eight = parsed(&format!("{signed}Content-Description: für\nContent-Transfer-Encoding: 8bit\n"), "AAAA\n");
+        assert!(becomes(&eight, &note).expect("eight bits are carried").contains("Content-Description: für"));
+    }
+
+    #[test]
+    fn the_outermost_of_several_seals_counts_and_all_stay_inside() {
+        let triple = "--a\nContent-Type: application/pkcs7-mime; smime-type=enveloped-data; name=smime.p7m\nContent-Transfer-Encoding: base64\n\nMIIB\n\
+                      --a\nContent-Type: application/pkcs7-signature\n\nAAAA\n--a--\n";
+        let header = "Content-Type: multipart/signed; protocol=\"application/pkcs7-signature\"; boundary=a\n";
+        let sealed = [(Seal::SmimeSigned, Instead::Wrap), (Seal::Encrypted, Instead::Hold)];
+        let left = becomes(&parsed(header, triple), &sealed).expect("wrapped");
+        assert!(left.contains(&triple.replace('\n', "\r\n")) && left.contains("One."), "{left}");
+    }
+
+    #[test]
+    fn a_rights_managed_message_does_what_its_own_word_says() {
+        let body = "--a\nContent-Type: text/plain\n\nOpen the attachment.\n--a\nContent-Type: application/x-microsoft-rpmsg-message; name=message.rpmsg\n\
+                    Content-Transfer-Encoding: base64\n\ndgTo\n--a--\n";
+        let message = parsed("Content-Type: multipart/mixed; boundary=a\n", body);
+        let failure = becomes(&message, &[(Seal::RightsManaged, Instead::Leave)]).expect_err("left as it is");
+        assert_eq!(failure, "append-notice: the message is signed or encrypted (rights-managed)");
+        let left = becomes(&message, &[(Seal::RightsManaged, Instead::CoveringNote)]).expect("enclosed");
+        assert!(left.contains(&body.replace('\n', "\r\n")) && left.contains("message/rfc822"), "{left}");
     }
 }

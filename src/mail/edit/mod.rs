@@ -342,16 +342,7 @@ impl<'m> Work<'m> {
                 return Ok(Added::default());
             }
             Ok(Ok(parts)) => Added { parts, enclosure: None },
-            Err(failure) => {
-                let around = match failure {
-                    EditFailure::Protected { seal, .. } => seal::around(&notices, seal),
-                    EditFailure::NoPlace { .. } => place::is_files_alone(self.message).then_some(Around::InFront),
-                    _ => None,
-                };
-                let Some(around) = around else { return Err(failure) };
-                let enclosure = enclose::enclose(self.message, plan, around, &notices, self.newline)?;
-                Added { parts: Vec::new(), enclosure }
-            }
+            Err(failure) => Added { parts: Vec::new(), enclosure: self.enclose(failure, &notices, plan)? },
         };
         self.notices_stand = true;
         let changes = self.changes.len();
@@ -361,13 +352,41 @@ impl<'m> Work<'m> {
         }
         if let Some(enclosure) = &added.enclosure {
             let part = &self.message.root().id;
-            self.changes.extend(enclosure.added.iter().map(|_| Change { kind, part: part.clone() }));
+            self.changes.extend((0..enclosure.added).map(|_| Change { kind, part: part.clone() }));
             self.changes.push(Change { kind: WRAP, part: part.clone() });
         }
         if changes == self.changes.len() {
             self.skipped.push(Skipped { kind, reason: "already there" });
         }
         Ok(added)
+    }
+}
+
+impl Work<'_> {
+    /// The notices around the message, since no text of it can take them. One that stands there already asks for nothing.
+    fn enclose(
+        &self,
+        failure: EditFailure,
+        notices: &[&Notice],
+        plan: &mut HeaderPlan<'_>,
+    ) -> Result<Option<Enclosure>, EditFailure> {
+        let may_stand = match failure {
+            EditFailure::Protected { .. } => true,
+            EditFailure::NoPlace { .. } => place::is_files_alone(self.message),
+            _ => false,
+        };
+        if !may_stand {
+            return Err(failure);
+        }
+        let missing = enclose::missing(self.message, notices, self.newline);
+        if missing.is_empty() {
+            return Ok(None);
+        }
+        let around = match failure {
+            EditFailure::Protected { seal, .. } => seal::around(&missing, seal).ok_or(failure)?,
+            _ => Around::InFront,
+        };
+        enclose::enclose(self.message, plan, around, &missing, self.newline).map(Some)
     }
 }
 

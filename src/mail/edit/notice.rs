@@ -102,20 +102,21 @@ pub(super) fn append(
     Ok(Some(edit))
 }
 
-/// Whether the notice of this index need not be added to what is signed or encrypted: another says it, or it stands in a text
-/// of the message that may be read.
-pub(super) fn stands_in_message(message: &Message, notices: &[&Notice], index: usize, newline: &'static [u8]) -> bool {
-    let wanted = Wanted::new(notices[index]);
-    if is_said(notices, index, &wanted) {
-        return true;
-    }
+/// Whether the notice stands in a text of the message that may be read, sealed or not.
+pub(super) fn stands_in_message(message: &Message, notice: &Notice, newline: &'static [u8]) -> bool {
+    let wanted = Wanted::new(notice);
     let readable = |part: &Part| part.is_text() && !part.enclosed && !part.is_attachment();
     message.parts().iter().enumerate().filter(|(_, part)| readable(part)).any(|(index, part)| {
         Body::read(message, part, newline).is_ok_and(|body| wanted.stands_in_part(message, index, &body.view))
     })
 }
 
-/// Whether another of the notices says it too; of two that say the same, the second does.
+/// Those of the notices that no other says too; of two that say the same, the first.
+pub(super) fn unsaid<'n>(notices: &[&'n Notice]) -> Vec<&'n Notice> {
+    let said = |index: usize| is_said(notices, index, &Wanted::new(notices[index]));
+    (0..notices.len()).filter(|index| !said(*index)).map(|index| notices[index]).collect()
+}
+
 fn is_said(notices: &[&Notice], index: usize, wanted: &Wanted) -> bool {
     let says = |(at, other): (usize, &&Notice)| {
         at != index && wanted.is_said_by(other) && (at < index || !Wanted::new(other).is_said_by(notices[index]))
@@ -191,14 +192,23 @@ impl<'m> Body<'m> {
         Ok(Self { part, raw, content, view, base64, charset, newline })
     }
 
-    /// `-----BEGIN PGP` at the start of a line (RFC 9580 6.2), or anywhere in HTML.
+    /// `-----BEGIN PGP MESSAGE` or `SIGNED MESSAGE` at the start of a line (RFC 9580 6.2), or anywhere in HTML. A key in
+    /// a text seals nothing.
     fn inline_pgp(&self) -> Option<Seal> {
-        const SIGNED: &[u8] = b"SIGNED MESSAGE-----";
         const BEGIN: &[u8] = b"-----BEGIN PGP ";
-        let begins = |at: &usize| self.part.content_type.subtype == "html" || *at == 0 || self.view[at - 1] == b'\n';
-        let first = memchr::memmem::find_iter(&self.view, BEGIN).find(begins)?;
-        let signed = self.view[first + BEGIN.len()..].starts_with(SIGNED);
-        Some(if signed { Seal::PgpInline } else { Seal::Encrypted })
+        const MARK: &[u8] = "\u{feff}".as_bytes();
+        let anywhere = self.part.content_type.subtype == "html";
+        memchr::memmem::find_iter(&self.view, BEGIN).find_map(|at| {
+            let before = &self.view[..at];
+            let begins = anywhere || before.is_empty() || before.ends_with(b"\n") || before == MARK;
+            let what = begins.then_some(&self.view[at + BEGIN.len()..])?;
+            match what {
+                _ if what.starts_with(b"SIGNED MESSAGE") => Some(Seal::PgpInline),
+                // A long message may come in several: `MESSAGE, PART 1/2`.
+                _ if what.starts_with(b"MESSAGE") => Some(Seal::Encrypted),
+                _ => None,
+            }
+        })
     }
 
     /// Where in the view the notices go.

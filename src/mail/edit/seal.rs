@@ -16,7 +16,7 @@ pub enum Seal {
     PgpSigned,
     /// A clear-signed text (RFC 9580 7).
     PgpInline,
-    /// S/MIME, OpenPGP, or an armoured message or key in a text.
+    /// S/MIME, OpenPGP, or an armoured message in a text.
     Encrypted,
     /// message.rpmsg.
     RightsManaged,
