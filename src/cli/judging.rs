@@ -4,6 +4,7 @@ use super::Failure;
 use crate::{
     config::Loaded,
     detect::Scan,
+    gateway::readers,
     intake::{RetryKey, Submission, leading_trace},
     mail::{
         Address, Certainty, Door, Envelope, ForwardPath, Message, Origin, ReversePath, SubmissionId, User, dkim::Dkim,
@@ -67,7 +68,7 @@ const LARGEST: u64 = 64 << 20;
 
 pub fn judge(loaded: &Loaded, file: &Path, circumstances: &Circumstances<'_>) -> Result<Judged, Failure> {
     let submission = submission(file, circumstances)?;
-    let scan = loaded.detectors.scan(&submission.message);
+    let scan = loaded.detectors.scan_with(&submission.message, readers::readers());
     let directory = loaded.settings.directory.clone();
     let facts = Facts { directory, ..Facts::unknown_past(submission.received_at) };
     let incoming = policy::is_incoming(&submission, &loaded.ruleset);
