@@ -12,6 +12,7 @@ mod house;
 mod housekeeping;
 mod memory;
 mod pulse;
+pub mod readers;
 mod recipients;
 mod scan;
 mod split;

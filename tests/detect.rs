@@ -52,7 +52,7 @@ fn zones_parts_and_the_way_back_to_the_bytes() {
     assert_eq!(bytes(&message, of(&scan, "patterns.case")[0]), "CN-12345");
     assert_eq!(of(&scan, "words.projects").len(), 1, "a file name is text too");
     assert!(scan.unread.is_empty(), "{:?}", scan.unread);
-    let json = scan_message_json(&detectors(), &message);
+    let json = scan_message_json(&detectors(), &message, outgate::gateway::readers::readers());
     assert_eq!(json["findings"][0]["part"], "HEADER");
     assert_eq!(json["findings"][1]["zone"], "own");
 }

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on fails, and prints its figure")]
 
 use std::{
+    collections::HashSet,
     fs,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -182,6 +183,54 @@ fn the_unit_is_whole_and_shut() {
     let mut security = Command::new("systemd-analyze");
     // Of 100.
     run(security.args(["security", "--no-pager", "--offline=yes", "--threshold=15"]).arg(&here));
+}
+
+/// All system calls that the unit allows, its groups written out by systemd itself; what follows a tilde is taken away.
+fn allowed(unit: &str) -> HashSet<String> {
+    let group = |name: &str| -> Vec<String> {
+        let output = run(Command::new("systemd-analyze").args(["syscall-filter", "--no-pager", name]));
+        let lines = text(&output.stdout);
+        lines.lines().skip(1).map(|line| line.trim().to_string()).filter(|line| !line.starts_with('#')).collect()
+    };
+    let mut all = HashSet::new();
+    for line in unit.lines().filter_map(|line| line.strip_prefix("SystemCallFilter=")) {
+        let (names, take_away) = line.strip_prefix('~').map_or((line, false), |names| (names, true));
+        let mut waiting: Vec<String> = names.split_whitespace().map(String::from).collect();
+        while let Some(name) = waiting.pop() {
+            if name.starts_with('@') {
+                waiting.extend(group(&name));
+            } else if take_away {
+                all.remove(&name);
+            } else {
+                all.insert(name);
+            }
+        }
+    }
+    all
+}
+
+/// A process that reads attachments starts under the unit's walls and puts up its own.
+#[test]
+fn the_unit_lets_readers_shut_themselves_off() {
+    let unit = fs::read_to_string("packaging/outgate.service").unwrap();
+    let allowed = allowed(&unit);
+    assert!(allowed.contains("read") && !allowed.contains("mount") && !allowed.contains("setuid"));
+    for needed in [
+        "seccomp",
+        "prctl",
+        "landlock_create_ruleset",
+        "landlock_add_rule",
+        "landlock_restrict_self",
+        "prlimit64",
+        "socketpair",
+        "vfork",
+        "clone3",
+        "execve",
+        "kill",
+        "wait4",
+    ] {
+        assert!(allowed.contains(needed), "{needed} is not allowed");
+    }
 }
 
 #[test]

@@ -53,6 +53,9 @@ pub enum Command {
     /// Write the manual pages into a folder.
     #[command(hide = true)]
     Manual(Manual),
+    /// Reads attachments for the gateway, on a socket that it was started with.
+    #[command(hide = true)]
+    Reader,
 }
 
 #[derive(Debug, Args)]

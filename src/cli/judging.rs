@@ -4,6 +4,7 @@ use super::{Failure, arguments::HandedIn};
 use crate::{
     config::Loaded,
     detect::Scan,
+    gateway::readers,
     intake::{RetryKey, Submission, leading_trace},
     mail::{
         Address, AddressError, Certainty, Door, Envelope, ForwardPath, Message, Origin, ReversePath, SubmissionId,
@@ -104,7 +105,7 @@ pub fn read(file: &Path) -> Result<Vec<u8>, NotJudged> {
 
 pub fn judge_bytes(loaded: &Loaded, bytes: Vec<u8>, circumstances: &Circumstances<'_>) -> Result<Judged, NotJudged> {
     let submission = submission(bytes, circumstances)?;
-    let scan = loaded.detectors.scan(&submission.message);
+    let scan = loaded.detectors.scan_with(&submission.message, readers::readers());
     let directory = loaded.settings.directory.clone();
     let facts = Facts { directory, ..Facts::unknown_past(submission.received_at) };
     let incoming = policy::is_incoming(&submission, &loaded.ruleset);

@@ -14,6 +14,7 @@ mod judging;
 mod manual;
 mod opening;
 mod policy;
+mod reader;
 mod rules;
 mod scan;
 mod serve;
@@ -69,6 +70,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::User(ref options) => user::run(&arguments, options),
         Command::Dkim(ref options) => dkim::run(&options.command, arguments.json),
         Command::Manual(ref options) => manual::run(options),
+        Command::Reader => reader::run(),
     };
     match outcome {
         Ok(code) => ExitCode::from(code),

@@ -8,6 +8,7 @@ use super::{
 use crate::{
     config,
     detect::{DetectorSources, Detectors, scan_message_json, scan_text_json},
+    gateway::readers,
     mail::Message,
 };
 use serde::Deserialize;
@@ -57,7 +58,7 @@ pub fn run(arguments: &Arguments, options: &Scan) -> Result<u8, Failure> {
         let found = if options.text {
             scan_text_json(&detectors, &String::from_utf8_lossy(&bytes), false)
         } else {
-            scan_message_json(&detectors, &Message::parse(bytes))
+            scan_message_json(&detectors, &Message::parse(bytes), readers::readers())
         };
         writeln!(out, "{found}").map_err(failed)?;
     }

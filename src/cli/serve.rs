@@ -51,6 +51,8 @@ pub fn run(arguments: &Arguments) -> Result<u8, Failure> {
     let keys = keys.map_err(|error| said(&error))?;
     let recorder = health::recorder().map_err(|error| said(&error))?;
     let metrics = loaded.settings.metrics.listen;
+    // It warns of what this machine lacks; rules decide about what then is not read.
+    let _ = gateway::readers::readers().trial();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| said(&error))?;
     runtime.block_on(async {
         // Before the doors open: a signal that comes early must not kill the process.

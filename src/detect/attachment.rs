@@ -171,7 +171,7 @@ fn is_bitmap(head: &[u8]) -> bool {
 }
 
 /// No control characters but those of text, and UTF-8 or mostly ASCII; or UTF-16 with its mark.
-fn looks_written(head: &[u8]) -> bool {
+pub(super) fn looks_written(head: &[u8]) -> bool {
     if head.starts_with(b"\xFF\xFE") || head.starts_with(b"\xFE\xFF") {
         return true;
     }

@@ -1,7 +1,7 @@
 //! What `outgate scan` prints: `{"findings":[{"type","start","end","text","score"}],"doc_types":[]}`. Offsets are code points;
 //! the text is in clear, since it is the caller's own input.
 
-use super::{Detectors, Hit, contacts::QUOTED_RECIPIENT};
+use super::{Detectors, Hit, contacts::QUOTED_RECIPIENT, inside::AttachmentReader, within};
 use crate::mail::Message;
 use serde_json::{Map, Value, json};
 
@@ -32,8 +32,9 @@ pub fn scan_text_json(detectors: &Detectors, text: &str, html: bool) -> Value {
     json!({ "findings": findings, "doc_types": doc_types })
 }
 
-/// A whole message: offsets are those of the part's decoded text, and each finding names its part and zone.
-pub fn scan_message_json(detectors: &Detectors, message: &Message) -> Value {
+/// A whole message with what is inside its attachments: offsets are those of the part's decoded text (of a long one, of a
+/// piece of it), and each finding names its part and zone.
+pub fn scan_message_json(detectors: &Detectors, message: &Message, reader: &dyn AttachmentReader) -> Value {
     let mut findings = Vec::new();
     let mut doc_types = Vec::new();
     if let Some(subject) = message.header("Subject") {
@@ -49,7 +50,15 @@ pub fn scan_message_json(detectors: &Detectors, message: &Message) -> Value {
             finding.insert("zone".into(), json!(text.zone(hit.range.start)));
         });
     }
-    json!({ "findings": findings, "doc_types": doc_types })
+    let mut unread = message.unread().to_vec();
+    within::read_all(message, reader, &mut unread, &mut |id, text| {
+        add_text(detectors, text, &mut findings, &mut doc_types, |finding, _| {
+            finding.insert("part".into(), id.as_str().into());
+            finding.insert("zone".into(), "attachment".into());
+        });
+    });
+    let unread = unread.iter().map(|unread| json!({"part": unread.part.as_str(), "reason": unread.reason}));
+    json!({ "findings": findings, "doc_types": doc_types, "unread": unread.collect::<Vec<_>>() })
 }
 
 fn add_text(

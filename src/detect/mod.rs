@@ -8,6 +8,7 @@ mod contacts;
 mod credentials;
 mod encryption;
 mod fold;
+pub mod inside;
 mod json;
 mod matcher;
 mod patterns;
@@ -15,10 +16,12 @@ mod personal;
 mod sample;
 mod scan;
 mod sources;
+mod within;
 mod words;
 
 pub use json::{scan_message_json, scan_text_json};
 pub use sources::{Country, DetectorSources, Mistake, SourceFile};
+pub use within::is_read_in_place;
 
 use crate::mail::{Ambiguity, Confidence, PartId, Protection, Unread, Zone};
 use std::{
@@ -117,6 +120,7 @@ impl Detectors {
             .chain(self.credentials.detectors())
             .chain(self.contacts.detectors());
         let mut names: Vec<&str> = all.map(|detector| &*detector.name).collect();
+        names.extend(within::detectors().map(|detector| &*detector.name));
         names.sort_unstable();
         names.dedup();
         names

@@ -1,8 +1,16 @@
 //! One message through all detectors.
 
-use super::{Detectors, Finding, Hit, Scan, encryption, fold::Folded};
+use super::{
+    Detectors, Finding, Hit, Scan, encryption,
+    fold::Folded,
+    inside::AttachmentReader,
+    within::{self, Reading},
+};
 use crate::mail::{Confidence, Field, Message, Part, PartId, Text, Unread, UnreadReason, Zone};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Instant,
+};
 
 /// More of them in one part say nothing new to a rule or a reviewer.
 const MOST_FINDINGS: usize = 10_000;
@@ -12,13 +20,22 @@ const FIELDS: [&str; 3] = ["Subject", "Comments", "Keywords"];
 const NAMES: [&str; 5] = ["From", "Sender", "Reply-To", "To", "Cc"];
 
 impl Detectors {
-    /// All text of a message, own, quoted and forwarded alike; attachments by their content. A panic in a
-    /// detector makes that part unread, nothing else.
+    /// All text of a message, own, quoted and forwarded alike, and what attachments are; what is inside them is unread. A
+    /// panic in a detector makes that part unread, nothing else.
     pub fn scan(&self, message: &Message) -> Scan {
+        self.scan_parts(message, None)
+    }
+
+    /// The same, with what is inside of attachments. It may wait for the reader.
+    pub fn scan_with(&self, message: &Message, reader: &dyn AttachmentReader) -> Scan {
+        self.scan_parts(message, Some(Reading { reader, until: Instant::now() + within::TIME }))
+    }
+
+    fn scan_parts(&self, message: &Message, reading: Option<Reading<'_>>) -> Scan {
         let mut scan =
             Scan { unread: message.unread().to_vec(), ambiguous: message.ambiguous().to_vec(), ..Scan::default() };
         for part in message.parts() {
-            guarded(&part.id.clone(), &mut scan, |scan| self.scan_part(message, part, scan));
+            guarded(&part.id.clone(), &mut scan, |scan| self.scan_part(message, part, reading, scan));
         }
         for part in message.parts() {
             let (id, zone) = match part.parent {
@@ -32,9 +49,17 @@ impl Detectors {
         scan
     }
 
-    fn scan_part(&self, message: &Message, part: &Part, scan: &mut Scan) {
-        if encryption::inspect(message, part, scan) {
+    fn scan_part(&self, message: &Message, part: &Part, reading: Option<Reading<'_>>, scan: &mut Scan) {
+        let before = scan.unread.len();
+        let seen = encryption::inspect(message, part, scan);
+        let outside = (scan.unread.len() > before).then_some(before);
+        if seen.is_text {
             self.scan_text_of(&part.id, &message.text(part), None, scan);
+        }
+        if let (Some(content), Some(reading)) = (seen.content, reading)
+            && within::is_to_be_entered(part, content)
+        {
+            self.scan_inside(message, part, outside, reading, scan);
         }
         if let Some(name) = &part.file_name {
             let mut hits = Vec::new();
@@ -83,7 +108,11 @@ impl Detectors {
     }
 }
 
-fn finding(hit: Hit, part: &PartId, place: impl Fn(&Hit) -> (std::ops::Range<usize>, (Zone, Confidence))) -> Finding {
+pub(super) fn finding(
+    hit: Hit,
+    part: &PartId,
+    place: impl Fn(&Hit) -> (std::ops::Range<usize>, (Zone, Confidence)),
+) -> Finding {
     let (range, (zone, confidence)) = place(&hit);
     Finding {
         detector: hit.detector.name.clone(),

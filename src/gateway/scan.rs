@@ -1,10 +1,11 @@
 //! The bounded pool on which large messages are scanned and edited, off the threads that answer small ones.
 
+use super::readers;
 use crate::{
-    detect::{Detectors, Scan},
+    detect::{Detectors, Scan, is_read_in_place},
     intake::{Budget, Reservation, Submission},
     mail::{
-        Message, PartId, TransferEncoding, Unread, UnreadReason,
+        Message, PartId, Unread, UnreadReason,
         dkim::Dkim,
         edit::{Changes, Edited, Transport},
     },
@@ -101,7 +102,7 @@ impl Pool {
             catch_unwind(AssertUnwindSafe(|| detectors.scan(&message))).map_err(|_| Broken::Crashed)
         } else {
             let detectors = detectors.clone();
-            self.run(deadline(submission), move || detectors.scan(&message)).await?
+            self.run(deadline(submission), move || detectors.scan_with(&message, readers::readers())).await?
         };
         metrics::histogram!("outgate_scan_seconds").record(started.elapsed().as_secs_f64());
         Ok(scan.unwrap_or_else(|broken| {
@@ -251,11 +252,7 @@ fn deadline(submission: &Submission) -> Instant {
 /// A short message of nothing but text: what reads it takes linear time. The formats of attachments are read by code that
 /// a hostile file may keep from coming back, and a thread that answers connections must come back.
 fn is_quick(message: &Message) -> bool {
-    message.len() <= INLINE
-        && message.parts().iter().all(|part| {
-            part.is_multipart()
-                || (part.is_text() && !part.is_attachment() && part.encoding != TransferEncoding::Base64)
-        })
+    message.len() <= INLINE && message.parts().iter().all(is_read_in_place)
 }
 
 /// A scan that says: the whole message was not read.

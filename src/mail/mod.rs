@@ -41,6 +41,6 @@ pub use origin::{Certainty, Door, Origin, User, Via};
 pub use part::{
     Ambiguity, ContentType, Disposition, Field, Part, PartId, Protection, TransferEncoding, Unread, UnreadReason,
 };
-pub use reading::html_as_text;
+pub use reading::{as_text, html_as_text};
 pub use recipients::{ANSWERS, NAMING};
 pub use text::{Confidence, Passage, Text, Zone};

@@ -11,6 +11,11 @@ use super::{
 };
 use std::borrow::Cow;
 
+/// Bytes of which nobody says in which charset they are: UTF-16 or UTF-8 where they are that, windows-1252 where not.
+pub fn as_text(bytes: &[u8]) -> String {
+    charset::lenient(bytes)
+}
+
 /// HTML as displayed.
 pub fn html_as_text(html: &str) -> String {
     html_text::render(html).text

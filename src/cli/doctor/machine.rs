@@ -1,7 +1,10 @@
 //! Files and who may read and change them, room on the disk, what the kernel can do, whether the service answers.
 
 use super::Finding;
-use crate::config::{Settings, key_file};
+use crate::{
+    config::{Settings, key_file},
+    gateway::readers::{self, Walls},
+};
 use rustix::fs::{statfs, statvfs};
 use std::{
     fs,
@@ -27,6 +30,7 @@ pub(super) fn look(settings: &Settings) -> Vec<Finding> {
     findings.extend(space(&settings.data_dir));
     findings.push(file_system(&settings.data_dir));
     findings.extend(kernel());
+    findings.push(reading(readers::readers().trial()));
     findings
 }
 
@@ -140,7 +144,7 @@ fn file_system(folder: &Path) -> Finding {
 
 fn kernel() -> Vec<Finding> {
     let has = |path: &str, word: &str| fs::read_to_string(path).ok().map(|text| text.contains(word));
-    let advice = "what reads hostile attachments will be shut in by it; use a kernel that has it";
+    let advice = "what reads hostile attachments is shut in by it; use a kernel that has it";
     let feature = |name: &str, found: Option<bool>| match found {
         Some(true) => Finding::good("kernel", format!("has {name}")),
         Some(false) => Finding::warning("kernel", format!("lacks {name}"), advice),
@@ -150,6 +154,23 @@ fn kernel() -> Vec<Finding> {
         feature("seccomp", has("/proc/sys/kernel/seccomp/actions_avail", "kill_process")),
         feature("Landlock", has("/sys/kernel/security/lsm", "landlock")),
     ]
+}
+
+/// As this command may start them; the service's own walls are the unit's.
+fn reading(trial: Result<Walls, &'static str>) -> Finding {
+    match trial {
+        Ok(Walls { landlock: true }) => {
+            Finding::good("attachments", "are read, in processes that are shut off by seccomp and Landlock")
+        }
+        Ok(Walls { landlock: false }) => {
+            Finding::good("attachments", "are read, in processes that are shut off by seccomp")
+        }
+        Err(why) => Finding::bad(
+            "attachments",
+            format!("are not read ({why}): each is unread, unknown format, and rules say what that means"),
+            "see the manual on attachments: what the service's unit and the kernel must allow",
+        ),
+    }
 }
 
 /// What the service says of itself.
@@ -215,6 +236,17 @@ mod tests {
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
         assert_eq!(data(folder.path()).state, State::Good);
         assert_eq!(data(&folder.path().join("none")).state, State::Bad);
+    }
+
+    #[test]
+    fn attachments_that_are_not_read_are_a_fault_of_the_machine() {
+        for (trial, state) in [
+            (Ok(Walls { landlock: true }), State::Good),
+            (Ok(Walls { landlock: false }), State::Good),
+            (Err("the kernel has no seccomp"), State::Bad),
+        ] {
+            assert_eq!(reading(trial).state, state, "{trial:?}");
+        }
     }
 
     #[test]

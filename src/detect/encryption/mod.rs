@@ -1,8 +1,8 @@
 //! Recognising by content what nobody but its recipient can read, and saying of everything else that is not
 //! read why not. A name or a declared type decides nothing.
 //!
-//! Text inside documents and archives is not taken out yet: such a part is *unread, unknown format*, and a rule says what
-//! that means. Pictures, sound and film hold no text and are not unread.
+//! Text inside documents and archives is taken out by a reader in another process; where there is none, such a part is
+//! *unread, unknown format*, and a rule says what that means. Pictures, sound and film hold no text and are not unread.
 
 mod archive;
 pub(super) mod mail;
@@ -24,13 +24,24 @@ pub(super) enum Content {
     Signed(Protected),
     Unread(UnreadReason),
     /// Text: to be scanned.
-    Text,
+    Text {
+        /// What a reader sees of it is spelled otherwise.
+        wraps: bool,
+    },
     /// Holds no text.
     NoText,
 }
 
-/// Notes what protects a part, and whether it can be read. True: its text is to be scanned.
-pub(super) fn inspect(message: &Message, part: &Part, scan: &mut Scan) -> bool {
+/// A part, seen from outside.
+pub(super) struct Seen {
+    /// It is to be scanned as it stands.
+    pub is_text: bool,
+    /// None: there is nothing in it that could be entered.
+    pub content: Option<Content>,
+}
+
+/// Notes what protects a part, and whether it can be read.
+pub(super) fn inspect(message: &Message, part: &Part, scan: &mut Scan) -> Seen {
     let parent = part.parent.and_then(|parent| message.parts()[parent].protection);
     if let Some(protection) = part.protection
         && parent != part.protection
@@ -43,11 +54,11 @@ pub(super) fn inspect(message: &Message, part: &Part, scan: &mut Scan) -> bool {
     let is_container =
         part.is_multipart() || part.content_type.is("message", "rfc822") || part.content_type.is("message", "global");
     if is_container || part.body.is_empty() {
-        return false;
+        return Seen { is_text: false, content: None };
     }
     if part.protection.is_some_and(Protection::is_encrypted) {
         // What stands around an armoured block is still text.
-        return part.is_text();
+        return Seen { is_text: part.is_text(), content: None };
     }
     let sample = Sample::of(message, part);
     let content = content(&sample, part.is_text());
@@ -63,14 +74,13 @@ pub(super) fn inspect(message: &Message, part: &Part, scan: &mut Scan) -> bool {
             Some(UnreadReason::UnknownFormat)
         }
         Content::Unread(reason) => Some(reason),
-        Content::Text | Content::NoText => None,
+        Content::Text { wraps } => wraps.then_some(UnreadReason::UnknownFormat),
+        Content::NoText => None,
     };
-    let unread = unread.or_else(|| {
-        (content == Content::Text && wraps_text(&sample.head, part.is_text())).then_some(UnreadReason::UnknownFormat)
-    });
     scan.unread.extend(unread.map(|reason| Unread { part: part.id.clone(), reason }));
     // What is declared as text is scanned as text too, whatever it looks like: a reader's program may show it so.
-    content == Content::Text || part.is_text()
+    let is_text = matches!(content, Content::Text { .. }) || part.is_text();
+    Seen { is_text, content: Some(content) }
 }
 
 /// Written in letters, but what a reader sees is spelled otherwise: RTF, PostScript, a message with encoded parts. It is scanned as
@@ -92,9 +102,9 @@ fn content(sample: &Sample, declared_text: bool) -> Content {
         Kind::Pgp => Content::Encrypted(Protected::Mail(Protection::PgpEncrypted)),
         Kind::Der => mail::der(&sample.head),
         Kind::NoText => Content::NoText,
-        Kind::Text => Content::Text,
+        Kind::Text => Content::Text { wraps: wraps_text(&sample.head, declared_text) },
         // Unknown bytes that are declared as text are text in some charset.
-        Kind::Other if declared_text => Content::Text,
+        Kind::Other if declared_text => Content::Text { wraps: wraps_text(&sample.head, declared_text) },
         Kind::Other if archive::is_encrypted(&sample.head) => Content::Encrypted(Protected::EncryptedArchive),
         Kind::Other => Content::Unread(UnreadReason::UnknownFormat),
     }
@@ -111,14 +121,14 @@ mod tests {
         let head = b"Content-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n\r\n";
         let message = Message::parse([head, &encoded[..]].concat());
         let mut scan = Scan::default();
-        let text = inspect(&message, message.root(), &mut scan);
+        let text = inspect(&message, message.root(), &mut scan).is_text;
         match (scan.protected.first(), scan.unread.first(), text) {
             (Some((_, protected)), Some(unread), false) if unread.reason == UnreadReason::Encrypted => {
                 Content::Encrypted(*protected)
             }
             (Some((_, protected)), Some(_), false) => Content::Signed(*protected),
             (None, Some(unread), _) => Content::Unread(unread.reason),
-            (None, None, true) => Content::Text,
+            (None, None, true) => Content::Text { wraps: false },
             (None, None, false) => Content::NoText,
             other => panic!("{other:?}"),
         }
@@ -126,7 +136,7 @@ mod tests {
 
     #[test]
     fn what_is_not_read_says_so() {
-        assert_eq!(attached(b"name,number\r\n"), Content::Text);
+        assert_eq!(attached(b"name,number\r\n"), Content::Text { wraps: false });
         assert_eq!(attached(b"\x89PNG\r\n\x1A\n\0\0"), Content::NoText);
         assert_eq!(attached(b"\x1F\x8B\x08\0\0\0\0"), Content::Unread(UnreadReason::UnknownFormat));
         assert_eq!(attached(b"Salted__\x01\x02\x03\x04"), Content::Encrypted(Protected::EncryptedArchive));
