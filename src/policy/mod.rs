@@ -24,6 +24,7 @@ pub mod rule;
 mod ruleset;
 mod seen;
 mod sensitive;
+mod slips;
 mod when;
 mod wording;
 
