@@ -31,6 +31,8 @@ mod support;
 
 #[path = "stories/bad_configuration_keeps_the_old_set.rs"]
 mod bad_configuration_keeps_the_old_set;
+#[path = "stories/bypassed.rs"]
+mod bypassed;
 #[path = "stories/certificates_reloaded.rs"]
 mod certificates_reloaded;
 #[path = "stories/disk_full.rs"]

@@ -113,6 +113,16 @@ pub enum What {
         account: String,
         by: String,
     },
+    /// It was passed on without being judged, while a bypass was on.
+    Bypassed,
+    /// Mail is not judged until then, or is judged again: begun, ended, expired. `note` is sealed.
+    Bypass {
+        act: String,
+        #[serde(with = "time::serde::rfc3339::option")]
+        until: Option<OffsetDateTime>,
+        by: String,
+        note: Option<String>,
+    },
     /// A ruleset became active.
     Activated {
         ruleset: Arc<str>,

@@ -39,6 +39,8 @@ pub enum Command {
     Config(Config),
     /// The reviewers' desk without a browser.
     Case(Case),
+    /// Mail is not judged for a while: it leaves as it comes, the reviewers are told, and the book says so.
+    Bypass(Bypass),
     /// The book: what happened, chained.
     Audit(Audit),
     /// Look whether all is as it should be: files, disk, service, the mail server's settings, and test messages through the real
@@ -84,11 +86,9 @@ pub struct Init {
     pub next_hop: Option<String>,
 }
 
+/// Beside its sender, how a message is taken to be handed in.
 #[derive(Debug, Args)]
-pub struct Check {
-    /// The envelope sender; `<>` for the null sender.
-    #[arg(long, value_name = "ADDRESS")]
-    pub from: String,
+pub struct HandedIn {
     /// An envelope recipient; several may be given. Without any: the addresses in To, Cc and Bcc.
     #[arg(long, value_name = "ADDRESS")]
     pub to: Vec<String>,
@@ -101,6 +101,15 @@ pub struct Check {
     /// Judge as if it were this time (RFC 3339).
     #[arg(long, value_name = "TIME")]
     pub now: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Check {
+    /// The envelope sender; `<>` for the null sender.
+    #[arg(long, value_name = "ADDRESS")]
+    pub from: String,
+    #[command(flatten)]
+    pub handed_in: HandedIn,
     /// Write the bytes that would leave.
     #[arg(long, value_name = "OUT.eml")]
     pub output: Option<PathBuf>,
@@ -114,18 +123,8 @@ pub struct Diff {
     /// The envelope sender; `<>` for the null sender. Without it: the address in From.
     #[arg(long, value_name = "ADDRESS")]
     pub from: Option<String>,
-    /// An envelope recipient; several may be given. Without any: the addresses in To, Cc and Bcc.
-    #[arg(long, value_name = "ADDRESS")]
-    pub to: Vec<String>,
-    /// The account that hands it in.
-    #[arg(long)]
-    pub user: Option<String>,
-    /// The client's address.
-    #[arg(long, value_name = "IP")]
-    pub client: Option<IpAddr>,
-    /// Judge as if it were this time (RFC 3339).
-    #[arg(long, value_name = "TIME")]
-    pub now: Option<String>,
+    #[command(flatten)]
+    pub handed_in: HandedIn,
     /// A message, in a file.
     #[arg(value_name = "MESSAGE")]
     pub file: PathBuf,
@@ -155,6 +154,21 @@ pub enum RulesCommand {
     Test,
     /// The rules that are active, with the clauses that name them.
     List,
+    /// What the set would have done with past messages, and with --candidate what another set would do otherwise. Counts only.
+    Backtest {
+        /// A folder of past messages: .eml, maildir or mbox files, at any depth.
+        #[arg(long, value_name = "DIR")]
+        against: PathBuf,
+        /// The configuration file of the other set.
+        #[arg(long, value_name = "FILE")]
+        candidate: Option<PathBuf>,
+    },
+    /// What another set changes, in words. Exit 1 if they differ.
+    Diff {
+        /// The configuration file of the other set.
+        #[arg(value_name = "FILE")]
+        candidate: PathBuf,
+    },
     /// Why a message was or was not matched, condition by condition.
     Explain {
         /// The envelope sender. Without it: the address in From.
@@ -192,6 +206,19 @@ pub struct Config {
 pub enum ConfigCommand {
     /// Every mistake in every file.
     Check,
+}
+
+#[derive(Debug, Args)]
+pub struct Bypass {
+    /// How long mail is not judged: 30min, 1h; 24h at most. Without it, and without --end: whether it is judged now.
+    #[arg(long = "for", value_name = "TIME", requires = "reason")]
+    pub span: Option<String>,
+    /// Judge mail again, now.
+    #[arg(long, conflicts_with = "span")]
+    pub end: bool,
+    /// Why. It goes to the reviewers, and sealed into the book.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -49,13 +49,7 @@ pub fn run(arguments: &Arguments, options: &Check) -> Result<u8, Failure> {
         return Err(Failure::said("--output takes one FILE"));
     }
     let loaded = config::load(&opening::file(arguments)?).map_err(Failure::Configuration)?;
-    let circumstances = Circumstances {
-        from: Some(&options.from),
-        to: &options.to,
-        user: options.user.as_deref(),
-        client: options.client,
-        now: options.now.as_deref(),
-    };
+    let circumstances = Circumstances::of(Some(&options.from), &options.handed_in);
     let mut worst = (0, 0);
     let mut out = std::io::stdout().lock();
     for file in &options.files {

@@ -1,14 +1,14 @@
 //! One file judged as the service would judge it, without sending: what `check` and `rules explain` share.
 
-use super::Failure;
+use super::{Failure, arguments::HandedIn};
 use crate::{
     config::Loaded,
     detect::Scan,
     gateway::readers,
     intake::{RetryKey, Submission, leading_trace},
     mail::{
-        Address, Certainty, Door, Envelope, ForwardPath, Message, Origin, ReversePath, SubmissionId, User, dkim::Dkim,
-        edit::Transport,
+        Address, AddressError, Certainty, Door, Envelope, ForwardPath, Message, Origin, ReversePath, SubmissionId,
+        User, dkim::Dkim, edit::Transport,
     },
     policy::{
         self, Disposition, Facts, Verdict,
@@ -34,6 +34,13 @@ pub struct Circumstances<'a> {
     pub user: Option<&'a str>,
     pub client: Option<IpAddr>,
     pub now: Option<&'a str>,
+}
+
+impl<'a> Circumstances<'a> {
+    pub fn of(from: Option<&'a str>, handed_in: &'a HandedIn) -> Self {
+        let HandedIn { to, user, client, now } = handed_in;
+        Self { from, to, user: user.as_deref(), client: *client, now: now.as_deref() }
+    }
 }
 
 /// A file, judged.
@@ -66,8 +73,38 @@ impl Judged {
 /// Larger files are no messages that could come through a door.
 const LARGEST: u64 = 64 << 20;
 
+/// Why a message cannot be judged as it lies there.
+#[derive(Debug, thiserror::Error)]
+pub enum NotJudged {
+    #[error("{0}")]
+    Unreadable(std::io::Error),
+    #[error("larger than any message that a door takes")]
+    TooLarge,
+    #[error("no recipient: neither --to nor an address in To, Cc or Bcc")]
+    NoRecipient,
+    /// An option of the command.
+    #[error("{0}")]
+    Circumstances(String),
+}
+
 pub fn judge(loaded: &Loaded, file: &Path, circumstances: &Circumstances<'_>) -> Result<Judged, Failure> {
-    let submission = submission(file, circumstances)?;
+    let judged = read(file).and_then(|bytes| judge_bytes(loaded, bytes, circumstances));
+    judged.map_err(|error| match error {
+        NotJudged::Circumstances(said) => Failure::Said(said),
+        error => Failure::said(format!("{}: {error}", file.display())),
+    })
+}
+
+/// A file of one message.
+pub fn read(file: &Path) -> Result<Vec<u8>, NotJudged> {
+    if fs::metadata(file).map_err(NotJudged::Unreadable)?.len() > LARGEST {
+        return Err(NotJudged::TooLarge);
+    }
+    fs::read(file).map_err(NotJudged::Unreadable)
+}
+
+pub fn judge_bytes(loaded: &Loaded, bytes: Vec<u8>, circumstances: &Circumstances<'_>) -> Result<Judged, NotJudged> {
+    let submission = submission(bytes, circumstances)?;
     let scan = loaded.detectors.scan_with(&submission.message, readers::readers());
     let directory = loaded.settings.directory.clone();
     let facts = Facts { directory, ..Facts::unknown_past(submission.received_at) };
@@ -88,29 +125,28 @@ pub fn judge(loaded: &Loaded, file: &Path, circumstances: &Circumstances<'_>) ->
     Ok(Judged { submission, scan, facts, verdict, made, incoming })
 }
 
-/// The message of a file as if it were handed in now.
-fn submission(file: &Path, circumstances: &Circumstances<'_>) -> Result<Submission, Failure> {
-    let in_file = |what: &dyn std::fmt::Display| Failure::said(format!("{}: {what}", file.display()));
-    let size = fs::metadata(file).map_err(|error| in_file(&error))?.len();
-    if size > LARGEST {
-        return Err(in_file(&"larger than any message that a door takes"));
+/// The message as if it were handed in now.
+fn submission(bytes: Vec<u8>, circumstances: &Circumstances<'_>) -> Result<Submission, NotJudged> {
+    let said = |option: &str, error: &dyn std::fmt::Display| NotJudged::Circumstances(format!("{option}: {error}"));
+    if bytes.len() as u64 > LARGEST {
+        return Err(NotJudged::TooLarge);
     }
-    let message = Message::parse(on_the_wire(fs::read(file).map_err(|error| in_file(&error))?));
+    let message = Message::parse(on_the_wire(bytes));
     let sender = match circumstances.from {
         Some("" | "<>") => None,
-        Some(text) => Some(Address::parse(text).map_err(|error| Failure::said(format!("--from: {error}")))?),
+        Some(text) => Some(Address::parse(text).map_err(|error| said("--from", &error))?),
         None => message.mailboxes("From").into_iter().next(),
     };
     let received_at = match circumstances.now {
         None => OffsetDateTime::now_utc(),
         Some(text) => OffsetDateTime::parse(text, &Rfc3339)
-            .map_err(|_| Failure::said("--now: not a time as in 2026-11-22T09:30:00Z"))?,
+            .map_err(|_| said("--now", &"not a time as in 2026-11-22T09:30:00Z"))?,
     };
     let user =
         circumstances.user.map(|name| User { name: name.to_string().into(), certainty: Certainty::Authenticated });
-    let recipients = recipients(&message, circumstances.to)?;
+    let recipients = recipients(&message, circumstances.to).map_err(|error| said("--to", &error))?;
     if recipients.is_empty() {
-        return Err(in_file(&"no recipient: neither --to nor an address in To, Cc or Bcc"));
+        return Err(NotJudged::NoRecipient);
     }
     let trace_end = leading_trace(&message.read(0..message.len()));
     Ok(Submission {
@@ -138,11 +174,10 @@ fn submission(file: &Path, circumstances: &Circumstances<'_>) -> Result<Submissi
     })
 }
 
-fn recipients(message: &Message, given: &[String]) -> Result<Vec<ForwardPath>, Failure> {
+fn recipients(message: &Message, given: &[String]) -> Result<Vec<ForwardPath>, AddressError> {
     let path = |address| ForwardPath { address, parameters: Vec::new() };
     if !given.is_empty() {
-        let parsed = given.iter().map(|text| Address::parse(text).map(path));
-        return parsed.collect::<Result<_, _>>().map_err(|error| Failure::said(format!("--to: {error}")));
+        return given.iter().map(|text| Address::parse(text).map(path)).collect();
     }
     let mut seen = std::collections::HashSet::new();
     let all = ["To", "Cc", "Bcc"].into_iter().flat_map(|name| message.mailboxes(name));

@@ -1,6 +1,8 @@
 //! The commands. Each file is one command: it reads its arguments, calls the rooms, prints, and gives its exit code.
 
 mod arguments;
+mod backtest;
+mod bypass;
 mod case;
 mod check;
 mod demo;
@@ -62,6 +64,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Policy(ref options) => policy::run(&arguments, options),
         Command::Config(ref options) => setup::config(&arguments, options),
         Command::Case(ref options) => case::run(&arguments, options),
+        Command::Bypass(ref options) => bypass::run(&arguments, options),
         Command::Audit(ref options) => case::audit(&arguments, options),
         Command::Doctor(ref options) => doctor::run(&arguments, options),
         Command::User(ref options) => user::run(&arguments, options),

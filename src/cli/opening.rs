@@ -78,7 +78,7 @@ pub fn writer(arguments: &Arguments) -> Result<(Notices, Arc<Dkim>), Failure> {
 }
 
 /// The settings alone, with all that is wrong with them.
-fn settings(arguments: &Arguments) -> Result<Settings, Failure> {
+pub fn settings(arguments: &Arguments) -> Result<Settings, Failure> {
     let (settings, _) = config::read_settings(&file(arguments)?).map_err(Failure::Configuration)?;
     Ok(settings)
 }

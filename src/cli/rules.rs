@@ -1,18 +1,21 @@
-//! `outgate rules test|list|explain`.
+//! `outgate rules test|list|explain|diff|backtest`.
 
 use super::{
     Failure,
     arguments::{Arguments, Rules, RulesCommand},
-    exit,
+    backtest, exit,
     judging::{self, Circumstances},
     opening,
 };
 use crate::{
     config::{self, Loaded},
-    policy::{self, Tell, explain::Explained, prove::Proof, rule::Outcome},
+    policy::{self, Tell, difference::Difference, explain::Explained, prove::Proof, rule::Outcome},
 };
 use serde_json::{Value, json};
-use std::io::Write;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Write,
+};
 
 pub fn run(arguments: &Arguments, options: &Rules) -> Result<u8, Failure> {
     let file = opening::file(arguments)?;
@@ -25,6 +28,16 @@ pub fn run(arguments: &Arguments, options: &Rules) -> Result<u8, Failure> {
             let loaded = config::load(&file).map_err(Failure::Configuration)?;
             print(lines(arguments.json, &loaded.ruleset))?;
             Ok(0)
+        }
+        RulesCommand::Backtest { against, candidate } => {
+            let now = config::load(&file).map_err(Failure::Configuration)?;
+            let candidate = candidate.as_ref().map(|file| config::load(file)).transpose();
+            backtest::run(arguments.json, &now, candidate.map_err(Failure::Configuration)?.as_ref(), against)
+        }
+        RulesCommand::Diff { candidate } => {
+            let now = config::load(&file).map_err(Failure::Configuration)?;
+            let candidate = config::load(candidate).map_err(Failure::Configuration)?;
+            differs(arguments.json, &now, &candidate)
         }
         RulesCommand::Explain { from, to, rule, file: message } => {
             let loaded = config::load(&file).map_err(Failure::Configuration)?;
@@ -85,6 +98,45 @@ fn lines(as_json: bool, ruleset: &policy::Ruleset) -> Vec<String> {
         line
     });
     active.collect()
+}
+
+/// Says what the candidate changes; exit 1 when that is anything.
+fn differs(as_json: bool, now: &Loaded, candidate: &Loaded) -> Result<u8, Failure> {
+    let mut differences = policy::difference::difference(&now.ruleset, &candidate.ruleset);
+    differences.extend(lists(now, candidate));
+    let lines = differences.iter().map(|one| match as_json {
+        true => json!({"about": one.about, "change": one.change}).to_string(),
+        false => one.to_string(),
+    });
+    print(lines.collect())?;
+    if differences.is_empty() && now.ruleset.digest() != candidate.ruleset.digest() {
+        print(vec!["what the rules do is the same; files differ in words that no rule depends on".into()])?;
+    }
+    Ok(if differences.is_empty() { 0 } else { exit::NO })
+}
+
+/// Word lists and detectors whose files differ. Their words stand nowhere but in them.
+fn lists(now: &Loaded, candidate: &Loaded) -> Vec<Difference> {
+    let files = |loaded: &Loaded| -> BTreeMap<String, String> {
+        let sources = &loaded.sources;
+        let lists = sources.word_lists.iter().chain(&sources.innocent).chain(&sources.speech).chain(&sources.patterns);
+        let mut files = BTreeMap::<String, String>::new();
+        for file in lists {
+            let name = file.path.rsplit(['/', '\\']).next().unwrap_or(&file.path);
+            files.entry(name.to_owned()).or_default().push_str(&file.text);
+        }
+        files
+    };
+    let (old, new) = (files(now), files(candidate));
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<BTreeSet<_>>();
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let changed = names.into_iter().filter(|name| old.get(*name) != new.get(*name)).map(|name| {
+        let side = |files: &BTreeMap<String, String>| files.get(name).map(|text| lines(text)).unwrap_or_default();
+        let (old, new) = (side(&old), side(&new));
+        let change = format!("{} lines are new, {} go", new.difference(&old).count(), old.difference(&new).count());
+        Difference { about: format!("list {name}"), change }
+    });
+    changed.collect()
 }
 
 fn explain(

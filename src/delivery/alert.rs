@@ -14,6 +14,14 @@ use lettre::{
         header::{ContentType, HeaderName, HeaderValue},
     },
 };
+use time::OffsetDateTime;
+
+/// What the reviewers hear of a bypass.
+pub enum Bypassed<'r> {
+    Until { until: OffsetDateTime, reason: &'r str },
+    Ended,
+    Expired,
+}
 
 impl Notices {
     /// To all readers of a desk; `untold` cases came in before this one. None without readers.
@@ -37,6 +45,26 @@ impl Notices {
     pub fn joined_alert(&self, head: &CaseHead, readers: &[Address], untold: u32) -> Option<Letter> {
         let body = format!("{untold} more messages wait for your decision: outgate case list\n");
         self.to_readers(&format!("Waiting for review: {}", head.category.as_str()), body, readers)
+    }
+
+    /// Nothing is judged for a while, or everything is again.
+    pub fn bypass(&self, told: &Bypassed<'_>, readers: &[Address]) -> Option<Letter> {
+        let (subject, body) = match told {
+            Bypassed::Until { until, reason } => (
+                "Mail is not judged for now",
+                format!(
+                    "Until {} {:02}:{:02} UTC mail leaves as it comes: no rule holds it, changes it or sends it back.\n\nReason \
+                     given: {reason}\n\nIt is recorded which messages left so. To have mail judged again at once:\n  outgate \
+                     bypass --end\n",
+                    until.date(),
+                    until.hour(),
+                    until.minute()
+                ),
+            ),
+            Bypassed::Ended => ("Mail is judged again", "The bypass was ended by hand.\n".into()),
+            Bypassed::Expired => ("Mail is judged again", "The bypass has come to its end.\n".into()),
+        };
+        self.to_readers(subject, body, readers)
     }
 
     fn to_readers(&self, subject: &str, body: String, readers: &[Address]) -> Option<Letter> {
@@ -63,7 +91,6 @@ impl Notices {
 mod tests {
     use super::*;
     use crate::{policy::Category, quarantine::State};
-    use time::OffsetDateTime;
 
     #[test]
     fn reviewers_are_told_that_something_waits_and_not_whose_it_is() {

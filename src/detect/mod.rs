@@ -82,6 +82,24 @@ pub struct Finding {
     pub score: f32,
 }
 
+impl Finding {
+    /// Of what a whole part is, where no value stands for it.
+    pub fn of_part(detector: Arc<str>, part: PartId, range: Range<usize>) -> Self {
+        Self {
+            category: None,
+            severity: 0,
+            value: value_hash(&detector, part.as_str().as_bytes()),
+            part,
+            zone: Zone::Attachment,
+            confidence: Confidence::High,
+            range,
+            excerpt: String::new(),
+            score: 1.0,
+            detector,
+        }
+    }
+}
+
 /// All detectors, compiled: immutable, shared by `Arc`, replaced as a whole at a reload.
 pub struct Detectors {
     words: words::Words,

@@ -4,7 +4,6 @@ use super::{
     Detector, Detectors, Finding, Protected, Scan,
     encryption::{self, Content},
     inside::{AttachmentReader, Item, Note},
-    value_hash,
 };
 use crate::mail::{Confidence, Message, Part, PartId, TransferEncoding, Unread, UnreadReason, Zone};
 use std::{
@@ -87,8 +86,13 @@ impl Detectors {
         let (content, complete) = message.content(part, LARGEST);
         let first = scan.findings.len();
         let result = reading.reader.read(&content, reading.until, &mut |item| {
-            if scan.findings.len() - first < MOST_FINDINGS {
-                self.take(part, item, scan);
+            let is_full = scan.findings.len() - first >= MOST_FINDINGS;
+            match &item {
+                // What could not be read is told however much was found.
+                Item::Unread { .. } => self.take(part, item, scan),
+                Item::Note { note, .. } if protected(*note).is_some() => self.take(part, item, scan),
+                _ if is_full => {}
+                _ => self.take(part, item, scan),
             }
         });
         let reason = result.err().or((!complete).then_some(UnreadReason::TooLarge));
@@ -117,22 +121,13 @@ impl Detectors {
                 let id = member(part, &path);
                 match (protected(note), of_note(note)) {
                     (Some(protected), _) => {
-                        if !scan.protected.contains(&(id.clone(), protected)) {
+                        if scan.protected.len() < MOST_UNREAD && !scan.protected.contains(&(id.clone(), protected)) {
                             scan.protected.push((id, protected));
                         }
                     }
-                    (None, Some(detector)) => scan.findings.push(Finding {
-                        detector: detector.name.clone(),
-                        category: None,
-                        severity: 0,
-                        value: value_hash(&detector.name, id.as_str().as_bytes()),
-                        part: id,
-                        zone: Zone::Attachment,
-                        confidence: Confidence::High,
-                        range: part.body.clone(),
-                        excerpt: String::new(),
-                        score: 1.0,
-                    }),
+                    (None, Some(detector)) => {
+                        scan.findings.push(Finding::of_part(detector.name.clone(), id, part.body.clone()));
+                    }
                     (None, None) => {}
                 }
             }

@@ -1,6 +1,6 @@
 //! The rooms as one running service: doors open, outbox worked off, rules reloaded, stopped in order.
 
-use super::{Gateway, Pulse, alert::Alerts, files::Shares, memory::Memory, scan::Pool, split::Turns};
+use super::{Gateway, Pulse, alert::Alerts, bypass::Bypass, files::Shares, memory::Memory, scan::Pool, split::Turns};
 use crate::{
     audit::{Book, Event, What},
     config::{Loaded, Settings},
@@ -104,12 +104,14 @@ impl House {
             memory: memory.clone(),
             alerts: Alerts::default(),
             turns: Turns::default(),
+            bypass: Bypass::default(),
             outbox: Arc::new(Notify::new()),
         });
         let started = [What::Started { version: env!("CARGO_PKG_VERSION").into() }, What::Activated { ruleset }];
         let event = |what| Event { at: OffsetDateTime::now_utc(), submission: None, what };
         store.append(started.map(event).into()).await.map_err(NotStarted::because)?;
 
+        gateway.look_at_bypass().await.map_err(NotStarted::because)?;
         let (stop, stopped) = watch::channel(false);
         let door = Door::sharing(door_settings, gateway.clone(), keys, memory.clone()).map_err(NotStarted::because)?;
         let milter_door = milter::Door::new(milter_settings, gateway.clone(), keys, memory);
@@ -118,6 +120,7 @@ impl House {
         let mut tasks = vec![
             tokio::spawn(outbox.run(stopped.clone())),
             tokio::spawn(super::housekeeping::run(gateway.clone(), stopped.clone())),
+            tokio::spawn(super::bypass::run(gateway.clone(), stopped.clone())),
         ];
         if !(clear.is_empty() && under_tls.is_empty()) {
             tasks.push(tokio::spawn(door.clone().serve(clear, under_tls, stopped.clone())));

@@ -8,6 +8,7 @@ use super::{
     follow::{self, Follows},
     seen::Seen,
     sensitive::{SensitiveLists, Sign},
+    slips,
 };
 use crate::mail::UnreadReason;
 use regex::Regex;
@@ -35,6 +36,10 @@ pub enum Condition {
     Recall(bool),
     /// `group-needs-approval`: a group that its manager watches over is a recipient, or is none.
     GroupNeedsApproval(bool),
+    /// `look-alike-recipient`: a recipient's domain is nearly one that is known.
+    LookAlike(bool),
+    /// `own-private-mailbox`: a recipient is the sender's mailbox at a webmail provider.
+    OwnMailbox(bool),
     /// `from-domain`: an author is in one of these domains, or below.
     FromDomain(Vec<String>),
     /// `author-is-not-sender`: an author whom the sender may not write as, of one of these kinds.
@@ -115,6 +120,8 @@ impl Condition {
             Condition::Recall(wanted) => follow::is_recall(seen) == *wanted,
             Condition::SensitiveList { wanted, own } => sensitive(seen, own).is_some() == *wanted,
             Condition::GroupNeedsApproval(wanted) => seen.groups().any(|group| group.approval) == *wanted,
+            Condition::LookAlike(wanted) => (slips::look_alikes(seen) > 0) == *wanted,
+            Condition::OwnMailbox(wanted) => (slips::own_mailboxes(seen) > 0) == *wanted,
             Condition::FromDomain(domains) => from_within(seen, domains),
             Condition::AuthorIsNotSender(kinds) => seen.claims().iter().any(|claim| kinds.contains(&claim.kind)),
             Condition::AuthorIsSender => seen.claims().is_empty(),
@@ -151,6 +158,8 @@ impl Condition {
             Condition::Recall(wanted) => format!("recall {wanted}"),
             Condition::SensitiveList { wanted, .. } => format!("sensitive-list {wanted}"),
             Condition::GroupNeedsApproval(wanted) => format!("group-needs-approval {wanted}"),
+            Condition::LookAlike(wanted) => format!("look-alike-recipient {wanted}"),
+            Condition::OwnMailbox(wanted) => format!("own-private-mailbox {wanted}"),
             Condition::FromDomain(domains) => format!("from-domain {}", domains.join(" or ")),
             Condition::AuthorIsNotSender(kinds) => format!("author-is-not-sender {}", listed(&CLAIMED, kinds)),
             Condition::AuthorIsSender => "author-is-not-sender false".into(),
@@ -189,6 +198,8 @@ impl Condition {
                 let names: Vec<&str> = seen.groups().map(|group| group.name.as_str()).collect();
                 if names.is_empty() { "no group".into() } else { names.join(", ") }
             }
+            Condition::LookAlike(_) => slips::look_alikes(seen).to_string(),
+            Condition::OwnMailbox(_) => slips::own_mailboxes(seen).to_string(),
             Condition::AuthorIsNotSender(_) | Condition::AuthorIsSender => {
                 let kinds: Vec<Claimed> = seen.claims().iter().map(|claim| claim.kind).collect();
                 if kinds.is_empty() { "no".into() } else { listed(&CLAIMED, &kinds) }

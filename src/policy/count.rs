@@ -28,10 +28,16 @@ pub enum Count {
     /// Domains of the visible addresses.
     VisibleDomains,
     VisibleOutsideDomains,
+    /// Distinct addresses of Cc.
+    Copied,
+    /// The message as it came, in whole MiB.
+    Size,
+    /// So many MiB once for each of the people whom it reaches.
+    SizeTimesRecipients,
 }
 
 /// As rules and policies write them.
-pub const COUNTS: [(&str, Count); 12] = [
+pub const COUNTS: [(&str, Count); 15] = [
     ("recipients-over", Count::Recipients),
     ("visible-recipients-over", Count::Visible),
     ("outside-recipients-over", Count::Outside),
@@ -44,7 +50,14 @@ pub const COUNTS: [(&str, Count); 12] = [
     ("visible-internal-over", Count::VisibleInternal),
     ("visible-domains-over", Count::VisibleDomains),
     ("visible-outside-domains-over", Count::VisibleOutsideDomains),
+    ("copied-over", Count::Copied),
+    ("size-mib-over", Count::Size),
+    ("size-mib-times-recipients-over", Count::SizeTimesRecipients),
 ];
+
+fn mebibytes(bytes: usize, times: usize) -> usize {
+    bytes.saturating_mul(times) >> 20
+}
 
 impl Count {
     pub fn name(self) -> &'static str {
@@ -70,6 +83,9 @@ impl Count {
             Count::VisibleInternal => visible().internal,
             Count::VisibleDomains => visible().domains,
             Count::VisibleOutsideDomains => visible().outside_domains,
+            Count::Copied => seen.copied(),
+            Count::Size => mebibytes(seen.message().len(), 1),
+            Count::SizeTimesRecipients => mebibytes(seen.message().len(), Count::Recipients.of(seen)),
         }
     }
 }

@@ -34,6 +34,16 @@ impl KnownDomains {
         known
     }
 
+    /// Every domain on a list.
+    pub fn all(&self) -> impl Iterator<Item = &str> {
+        self.webmail.iter().chain(&self.organisations).map(String::as_str)
+    }
+
+    /// Whether anybody gets an address there.
+    pub fn is_webmail(&self, name: &str) -> bool {
+        listed(&self.webmail, &name.to_lowercase())
+    }
+
     /// Whether an address there is somebody's at work. A webmail domain is nobody's, whatever list it is on besides.
     pub fn is_organisation(&self, name: &str) -> bool {
         let name = name.to_lowercase();

@@ -6,7 +6,7 @@ use crate::{
     mail::{Address, UnreadReason},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use std::fmt::Write as _;
+use std::{fmt::Write as _, sync::Arc};
 
 /// Who writes and reads when a test says nothing of it.
 const AUTHOR: &str = "author@ours.example";
@@ -40,6 +40,8 @@ pub struct Example {
     pub followed: Option<Followed>,
     /// A part of the message could not be read, for this reason.
     pub unread: Option<UnreadReason>,
+    /// What a look inside its attachment finds, which the rules' tests do not have looked into.
+    pub found_inside: Option<Arc<str>>,
 }
 
 /// Addresses as written, and as many more as `to-many` says.
@@ -99,11 +101,20 @@ pub fn parse(table: &Table<'_>, limited: bool) -> Option<Example> {
     let subject = table.parsed("subject", "one line", one_line).map(|subject| subject.value);
     let text = table.text("text").map(|text| text.value);
     let html = table.text("html").map(|html| html.value);
-    let attachments = table.tables("attachments").iter().filter_map(attachment).collect();
+    let mut attachments: Vec<Attachment> = table.tables("attachments").iter().filter_map(attachment).collect();
     let headers = table.parsed_list("headers", "fields such as \"Auto-Submitted: auto-replied\"", header);
     let thread_shares = table.flag("thread-already-shares", false);
     let followed = table.table("follows-stopped").and_then(|table| followed(&table));
     let unread = table.value("unread").and_then(|unread| unread.choice(&UNREAD));
+    let found_inside = table.filled_text("found-inside").map(|found| Arc::from(found.value));
+    if let Some(kib) = table.integer("filled-kib", 1..=2_048) {
+        let bytes = vec![b'x'; usize::try_from(kib.value).unwrap_or(0) << 10];
+        attachments.push(Attachment {
+            name: "filled.bin".into(),
+            content_type: "application/octet-stream".into(),
+            bytes,
+        });
+    }
     table.finish();
     let from = from.map(|from| from.value).or_else(|| Address::parse(AUTHOR).ok())?;
     Some(Example {
@@ -124,6 +135,7 @@ pub fn parse(table: &Table<'_>, limited: bool) -> Option<Example> {
         thread_shares,
         followed,
         unread: unread.map(|unread| unread.value),
+        found_inside,
     })
 }
 

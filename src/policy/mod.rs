@@ -8,6 +8,7 @@ pub mod clause;
 mod condition;
 mod count;
 pub mod coverage;
+pub mod difference;
 pub mod directory;
 mod domains;
 mod example;
@@ -23,6 +24,7 @@ pub mod rule;
 mod ruleset;
 mod seen;
 mod sensitive;
+mod slips;
 mod when;
 mod wording;
 

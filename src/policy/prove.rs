@@ -2,14 +2,14 @@
 //!
 //! The world of these tests: `ours.example` is ours; the group `all-staff@ours.example` reaches 120 people and waits for
 //! its manager's approval; `author@ours.example` may write as the shared mailbox `office@ours.example`; `agency.example` is another
-//! organisation's, all other domains are unknown.
+//! organisation's, at `webmail.example` anybody gets an address, all other domains are unknown.
 
 use super::{
     Facts, KnownDomains, MaySendAs, Tell, Who, clause::Group, example::Example, judge::judge, rule::Rule,
     ruleset::Ruleset,
 };
 use crate::{
-    detect::{DetectorSources, Detectors},
+    detect::{DetectorSources, Detectors, Finding},
     diagnostic::{Diagnostic, Diagnostics, Source},
     intake::{RetryKey, Submission},
     mail::{
@@ -86,8 +86,8 @@ fn group() -> Option<Group> {
 }
 
 fn domains() -> KnownDomains {
-    let agency = [Source::new("organisations.txt", "agency.example")];
-    KnownDomains::parse(&[], &agency, &mut Diagnostics::default())
+    let [webmail, agency] = ["webmail.example", "agency.example"].map(|domain| [Source::new("domains", domain)]);
+    KnownDomains::parse(&webmail, &agency, &mut Diagnostics::default())
 }
 
 fn may_send_as() -> MaySendAs {
@@ -99,6 +99,8 @@ fn may_send_as() -> MaySendAs {
 fn prove_one(rule: &Rule, example: &Example, alone: &Ruleset, detecting: Detecting<'_>) -> Proof {
     let submission = submission(rule, example, detecting);
     let mut scan = detecting.detectors.scan(&submission.message);
+    scan.findings
+        .extend(example.found_inside.iter().map(|detector| Finding::of_part(detector.clone(), PartId::new("1"), 0..0)));
     scan.unread.extend(example.unread.map(|reason| Unread { part: PartId::new("1"), reason }));
     let thread_shares = if example.thread_shares { Tell::Yes } else { Tell::No };
     let earlier = example.earlier(rule.recipient_limit().unwrap_or(0));

@@ -194,6 +194,11 @@ impl<'a> Seen<'a> {
         })
     }
 
+    /// Distinct addresses of Cc.
+    pub fn copied(&self) -> usize {
+        self.message().mailboxes("Cc").iter().map(Address::folded).collect::<HashSet<_>>().len()
+    }
+
     fn is_group(&self, address: &Address) -> bool {
         let folded = address.folded();
         self.house.groups.iter().any(|group| group.is(&folded)) || self.facts.directory.members(address).is_some()

@@ -29,6 +29,8 @@ pub fn conditions(table: &Table<'_>, asked: &mut Asked) -> Vec<Condition> {
     found.extend(domains(table, "recipient-domain").map(Condition::RecipientDomain));
     found.extend(texts(table.value("recipient-group")).map(Condition::RecipientGroup));
     found.extend(flag("group-needs-approval").map(Condition::GroupNeedsApproval));
+    found.extend(flag("look-alike-recipient").map(Condition::LookAlike));
+    found.extend(flag("own-private-mailbox").map(Condition::OwnMailbox));
     found.extend(domains(table, "from-domain").map(Condition::FromDomain));
     found.extend(table.value("author-is-not-sender").and_then(author_is_not_sender));
     found.extend(flag("automatic").map(Condition::Automatic));

@@ -3,6 +3,7 @@
 
 use super::{
     accounts::{self, AccountRow},
+    bypass::{self, BypassRow},
     hidden::{self, Enqueued, ToldHidden},
     joining,
     retry::KEPT_MICROS,
@@ -66,6 +67,7 @@ pub(super) enum Act {
     /// What one notice tells a sender of several holds; without an item they are not told at all.
     Join(JoinedHolds),
     Account(AccountRow),
+    Bypass(Box<BypassRow>),
     /// At a start: leases of runs that are over.
     FreeLeases,
     /// Rows that are past their time.
@@ -183,6 +185,7 @@ impl Act {
             }
             Act::Join(joined) => joining::join(db, joined).await,
             Act::Account(row) => accounts::put(db, row).await,
+            Act::Bypass(row) => bypass::set(db, row).await,
             Act::FreeLeases => {
                 sqlx::query("UPDATE outbox SET lease_owner = NULL, lease_until = NULL WHERE lease_until IS NOT NULL")
                     .execute(&mut *db)

@@ -11,6 +11,7 @@ mod accounts;
 mod acts;
 mod blobs;
 mod book;
+mod bypass;
 mod cases;
 mod erasing;
 mod facts;

@@ -21,7 +21,7 @@ use std::{
 /// From the first transaction on: a server that cannot hand in a part gives up after a day.
 pub(super) const KEPT_MICROS: i64 = 24 * 3600 * 1_000_000;
 
-/// The oldest are forgotten above it. About 15 MB.
+/// The oldest are forgotten above it. About 20 MB.
 const MOST: usize = 100_000;
 /// Of those that are in memory alone. About 3 MB.
 const MOST_WHOLE: usize = 20_000;

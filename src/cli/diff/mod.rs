@@ -25,13 +25,7 @@ const WIDTH: usize = 160;
 
 pub fn run(arguments: &Arguments, options: &Diff) -> Result<u8, Failure> {
     let loaded = config::load(&opening::file(arguments)?).map_err(Failure::Configuration)?;
-    let circumstances = Circumstances {
-        from: options.from.as_deref(),
-        to: &options.to,
-        user: options.user.as_deref(),
-        client: options.client,
-        now: options.now.as_deref(),
-    };
+    let circumstances = Circumstances::of(options.from.as_deref(), &options.handed_in);
     let judged = judging::judge(&loaded, &options.file, &circumstances)?;
     let fate = Fate::of(&judged);
     let told = Told::of(&judged, &loaded);

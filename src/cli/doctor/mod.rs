@@ -151,6 +151,7 @@ async fn with_store(
 ) -> Result<bool, Failure> {
     let store = Store::open(&loaded.settings.data_dir, keys).await.map_err(|error| Failure::said(error.to_string()))?;
     report.add(seen::senders(&store, loaded).await);
+    report.add(seen::bypassed(&store, OffsetDateTime::now_utc()).await);
     if options.no_send {
         report.add([Finding::skipped("test messages", "not sent: --no-send")]);
         return Ok(false);

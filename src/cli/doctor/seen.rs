@@ -8,6 +8,7 @@ use crate::{
     store::Store,
 };
 use std::collections::BTreeMap;
+use time::OffsetDateTime;
 
 /// Links of the book, and cases, that are looked at: the newest.
 const LINKS: u64 = 2_000;
@@ -43,6 +44,15 @@ pub(super) async fn senders(store: &Store, loaded: &Loaded) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+/// A bypass is on: nothing that the other checks say holds meanwhile.
+pub(super) async fn bypassed(store: &Store, now: OffsetDateTime) -> Option<Finding> {
+    let until = store.bypassed_until().await.ok()??;
+    (until > now).then(|| {
+        let text = format!("mail is not judged until {until}");
+        Finding::bad("bypass", text, "outgate bypass --end, once what it was begun for is mended")
+    })
 }
 
 /// Messages that were judged, and incoming ones.
