@@ -116,6 +116,7 @@ impl Corridor for Gateway {
             Err(busy) => return self.cannot_tell(&submission, busy.reason()).await,
         };
         let verdict = verdict.with_fallbacks(&made);
+        self.note_unmade(&submission, &made, &loaded).await;
         if let Some(trial) = submission.trial {
             return self.tried(&submission, trial, Some((&verdict, &made))).await;
         }

@@ -47,6 +47,16 @@ impl Notices {
         self.to_readers(&format!("Waiting for review: {}", head.category.as_str()), body, readers)
     }
 
+    /// An edit was not made, since what it would have made did not read as intended.
+    pub fn unproven(&self, id: SubmissionId, rule: &str, failure: &str, readers: &[Address]) -> Option<Letter> {
+        let body = format!(
+            "The rule {rule} was to change a message. The changed message did not stand its proof, so nothing was changed and the \
+             rule's fallback was followed.\n\nSubmission {id}\n{failure}\n\nThis is a fault of outgate: please report it with these \
+             lines. Further ones are in the log; you hear of them once an hour at most.\n"
+        );
+        self.to_readers("A change of a message was not made", body, readers)
+    }
+
     /// Nothing is judged for a while, or everything is again.
     pub fn bypass(&self, told: &Bypassed<'_>, readers: &[Address]) -> Option<Letter> {
         let (subject, body) = match told {
@@ -91,6 +101,23 @@ impl Notices {
 mod tests {
     use super::*;
     use crate::{policy::Category, quarantine::State};
+
+    #[test]
+    fn who_looks_after_the_machine_hears_of_an_edit_that_was_not_made() {
+        let address = |text: &str| Address::parse(text).unwrap();
+        let notices =
+            Notices { from: address("outgate@ours.example"), own_domains: Vec::new(), hostname: "gate.example".into() };
+        let id = SubmissionId::fresh();
+        assert!(notices.unproven(id, "notice", "x", &[]).is_none(), "nobody to tell");
+        let letter = notices.unproven(id, "notice", "another number of parts", &[address("it@ours.example")]).unwrap();
+        let message = mail_parser::MessageParser::default().parse(&letter.content).unwrap();
+        let text = message.body_text(0).unwrap();
+        assert!(
+            text.contains(&id.to_string())
+                && text.contains("The rule notice")
+                && text.contains("another number of parts")
+        );
+    }
 
     #[test]
     fn reviewers_are_told_that_something_waits_and_not_whose_it_is() {

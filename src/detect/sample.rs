@@ -23,8 +23,7 @@ mod tests {
 
     #[test]
     fn the_first_of_the_severest() {
-        let text =
-            "language: en\nseverity: mild\n---\n[category: fruit]\npumpkin\n[category: root, severity: severe]\nturnip\nradish\n";
+        let text = "language: en\nseverity: mild\n---\n[category: fruit]\npumpkin\n[category: root, severity: severe]\nturnip\nradish\n";
         let word_lists = vec![SourceFile { path: "wordlists/en/roots.txt".into(), text: text.into() }];
         let sources = DetectorSources { word_lists, ..DetectorSources::default() };
         assert_eq!(sources.sample("words.roots").as_deref(), Some("turnip"));
