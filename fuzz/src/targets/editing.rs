@@ -2,7 +2,7 @@
 //! transport is asked for no more than before.
 
 use outgate::mail::{
-    Edit, Message, Part,
+    Edit, Message, NAMING, Part,
     edit::{Notice, Transport, apply},
     wire::WireBody,
 };
@@ -110,7 +110,10 @@ fn glue(before: &Message, after: &Message, old: &Part, end: usize) -> usize {
 /// Of a message whose recipients are hidden, a field goes or is written anew that gives them away, whatever its name.
 fn fields_are_identical(before: &Message, after: &Message, hides: bool) {
     let others = |message: &Message| -> Vec<Vec<u8>> {
-        let named = |name: &[u8]| NAMED.iter().any(|named| name.eq_ignore_ascii_case(named.as_bytes()));
+        let named = |name: &[u8]| {
+            let naming = NAMING.iter().filter(|_| hides);
+            NAMED.iter().chain(naming).any(|named| name.eq_ignore_ascii_case(named.as_bytes()))
+        };
         let tells = |value: &[u8]| hides && value.iter().any(|byte| matches!(byte, b'@' | b'?'));
         let fields = message.root().fields.iter().filter(|field| !named(&message.read(field.name.clone())));
         let fields = fields.filter(|field| !tells(&message.read(field.value.clone())));
